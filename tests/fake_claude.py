@@ -31,6 +31,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "result": "no",
     },
     "BROKEN": {"is_error": True, "api_error_status": 500, "api_error_type": "api_error", "result": "no"},
+    "SHOWN": {"is_error": True, "result": f"The key {os.environ.get('ANTHROPIC_API_KEY')} is wrong."},
     "UNREACHABLE": {"is_error": True, "api_error": "connection_failed", "result": "Connection refused"},
     "TOOLONG": {
         "is_error": True,

@@ -78,6 +78,19 @@ async def test_only_the_end_of_the_standard_error_is_kept() -> None:
         assert said.startswith("status 3, xxx") and said.endswith(" the end") and len(said) < 400
 
 
+@pytest.mark.parametrize("before", ["", "x" * 10_000, "\\n" * 4068])
+async def test_keys_that_a_program_was_given_are_not_in_its_last_words(before: str) -> None:
+    key = "sk-ab-cdefghijklmn"
+    code = f"import os, sys\nsys.stderr.write(os.environ['A_TOKEN'] + '{before}' + os.environ['A_TOKEN'])"
+    words = (sys.executable, "-c", code)
+    to_start = ProgramToStart(words=words, environment=allowed() | {"A_TOKEN": key}, folder=Path.cwd())
+    async with ChildPrograms.open("r") as children:
+        child = await children.start(to_start)
+        said = await child.last_words()
+        assert said.endswith("***") and not any(key[at : at + 4] in said for at in range(len(key) - 3))
+        assert child.shown("y" * 490 + f"\n{key}") == "y" * 490 + " ***"
+
+
 async def test_a_file_is_for_the_program_alone_and_gone_with_it() -> None:
     code = (
         "import json, os, sys\n"

@@ -330,6 +330,7 @@ async def test_an_answer_of_a_form_is_its_own_text(place: Place, options: Option
         ("TOOLONG", ContextError, "250000 tokens but the context holds 200000"),
         ("BADFORM", ProtocolError, "form"),
         ("ODD", ExecutorError, "something else"),
+        ("SHOWN", ExecutorError, r"failed: The key \*\*\* is wrong\.$"),
         ("DECLINE", DeclinedError, "declined"),
         ("HUGE", ProtocolError, "a line of more than"),
         ("DIE", UnreachableError, "status 3, it went wrong"),

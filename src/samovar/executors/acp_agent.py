@@ -128,7 +128,7 @@ class Agent:
             raise self.program.silent()
 
     def _error(self, code: int, error: Exception, data: object) -> ExecutorError:
-        said = self.program.shown(" ".join(f"{error}{f' ({data})' if data else ''}".split())[:500])
+        said = self.program.child.shown(f"{error}{f' ({data})' if data else ''}")
         text, low = f"The program of {self._name!r} failed: {said}.", said.lower()
         if code == AUTH_REQUIRED or "authentication" in low or "api key" in low:
             return AuthError(f"{text} Log in with the program itself, once.", executor=self._name)

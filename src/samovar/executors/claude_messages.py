@@ -163,16 +163,15 @@ def cost_of(result: Mapping[str, Any], *, is_first: bool) -> float | None:
     return float(sum(one["costUSD"] for one in costs))
 
 
-def error_of(result: Mapping[str, Any], name: str) -> ModelError | None:
-    """Why there is no answer; None if there is one. `name`: of the executor."""
+def error_of(result: Mapping[str, Any], name: str, shown: Callable[[str], str]) -> ModelError | None:
+    """Why there is no answer; None if there is one.
+
+    `name`: of the executor. `shown`: what a message may show of what the program says.
+    """
     subtype, status = result.get("subtype"), result.get("api_error_status")
     if not result.get("is_error") and subtype == "success":
         return DeclinedError(_named(name, "declined to answer"), executor=name) if _declined(result) else None
-    errors = result.get("errors")
-    said = str(
-        result.get("result") or (" ".join(map(str, errors)) if isinstance(errors, list) else "") or subtype
-    )
-    kind, text = str(result.get("api_error_type") or ""), " ".join(said.split())[:500]
+    kind, text = str(result.get("api_error_type") or ""), shown(_said_of(result)).rstrip(".")
     if result.get("terminal_reason") == "prompt_too_long" or "prompt is too long" in text.lower():
         return _too_long(text)
     if _declined(result):
@@ -194,10 +193,10 @@ def error_of(result: Mapping[str, Any], name: str) -> ModelError | None:
 
 
 def _said_of(result: Mapping[str, Any]) -> str:
-    """What the program says of its failure, on one line."""
+    """What the program says of its failure."""
     errors = result.get("errors")
     said = result.get("result") or (" ".join(map(str, errors)) if isinstance(errors, list) else "")
-    return " ".join(str(said or result.get("subtype")).split())[:500].rstrip(".")
+    return str(said or result.get("subtype"))
 
 
 def _declined(result: Mapping[str, Any]) -> bool:

@@ -78,7 +78,7 @@ class ClaudeTurn:
         hearing, result = self._hearing, self._hearing.result
         if hearing.declined:
             raise DeclinedError(f"The model of {self._name!r} declined to answer.", executor=self._name)
-        error = None if result is None else error_of(result, self._name)
+        error = None if result is None else error_of(result, self._name, self._program.child.shown)
         if error is not None:
             raise error
         return self._spoken.reply(

@@ -105,18 +105,14 @@ class Starting:
             raise UnreachableError(
                 f"The program of {self.declared.name!r} {error}.", executor=self.declared.name
             ) from None
-        return AnsweringProgram(child, self.declared, secrets=_secrets(environment), on_sent=self.on_sent)
+        return AnsweringProgram(child, self.declared, on_sent=self.on_sent)
 
 
 class AnsweringProgram:
     """One program that has been started. Its state is that of its `ChildProgram`."""
 
-    def __init__(
-        self, child: ChildProgram, declared: DeclaredExecutor, *, secrets: tuple[str, ...], on_sent: OnSent
-    ) -> None:
-        """`secrets`: what no message shows of what the program writes."""
-        self.child, self._declared, self._secrets = child, declared, secrets
-        self.on_sent = on_sent
+    def __init__(self, child: ChildProgram, declared: DeclaredExecutor, *, on_sent: OnSent) -> None:
+        self.child, self._declared, self.on_sent = child, declared, on_sent
 
     @property
     def is_alive(self) -> bool:
@@ -167,17 +163,11 @@ class AnsweringProgram:
 
     async def gone(self) -> UnreachableError:
         """What is said of one that has ended without an answer."""
-        how = self.shown(await self.child.last_words())
+        how = await self.child.last_words()
         return UnreachableError(
             f"{self._named} ended without an answer{f' ({how})' if how else ''}.",
             executor=self._declared.name,
         )
-
-    def shown(self, text: str) -> str:
-        """What it says, without the keys that it was given."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
 
 class Patience:
@@ -240,10 +230,3 @@ def said_in(messages: Sequence[Message]) -> str:
 def system_of(messages: Sequence[Message]) -> str | None:
     """The system message, if there is one: the last, since a new one replaces the one before."""
     return next((message.content for message in reversed(messages) if message.role == "system"), None)
-
-
-def _secrets(environment: dict[str, str]) -> tuple[str, ...]:
-    """The values among a program's variables that are keys, by their names."""
-    words = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
-    found = (value for name, value in environment.items() if any(word in name.upper() for word in words))
-    return tuple(sorted((value for value in found if len(value) >= 4), key=len, reverse=True))

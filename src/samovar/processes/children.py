@@ -23,13 +23,17 @@ import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from samovar.processes.given_keys import keys_in
 from samovar.processes.guard import Guard
 from samovar.processes.left_processes import end_left
 from samovar.processes.process_groups import DYING_S, GRACE_S, end_group, send
 from samovar.projects.lineage import CHILDREN_VARIABLE, RUN_VARIABLE
+from samovar.values.secrecy import Secrets
 
 MOST_LINE_BYTES = 16 * 1024 * 1024
 """Of one line that a program says; one that says more is not understood."""
+MOST_SAID_CHARS = 500
+"""Of what a program says of a failure, so much is shown."""
 KEPT_BYTES = 4096
 """Of the end of what a program writes to its standard error."""
 EXIT_S = 2.0
@@ -54,7 +58,8 @@ class ProgramToStart:
     words: tuple[str, ...]
     """The program and its arguments, which everybody on the machine can read: no secret is among them."""
     environment: Mapping[str, str] = field(repr=False)
-    """The whole of it, besides the temporary folder and the marks."""
+    """The whole of it, besides the temporary folder and the marks. What is a key in it, by its name, is in
+    no message about the program."""
     folder: Path
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Texts that it finds in files of its own, which nobody else can read, by the name that stands in
@@ -117,7 +122,7 @@ class ChildPrograms:
                 await self._delete(folder)
                 raise
             await self._guard.watch("group", str(process.pid))
-            child = ChildProgram(process, self, folder)
+            child = ChildProgram(process, self, folder, keys_in(program.environment))
             self._alive.add(child)
             assert process.stderr is not None
             self._tasks.start_soon(child.drain, process.stderr, name=f"stderr of {process.pid}")
@@ -167,9 +172,15 @@ class ChildProgram:
     """One program, which `ChildPrograms.start` makes. Mutable: the end of its standard error; its own end."""
 
     def __init__(
-        self, process: Process, children: ChildPrograms, folder: tempfile.TemporaryDirectory[str]
+        self,
+        process: Process,
+        children: ChildPrograms,
+        folder: tempfile.TemporaryDirectory[str],
+        secrets: Secrets,
     ) -> None:
+        """`secrets`: what no message shows of what it writes."""
         assert process.stdout is not None
+        self._secrets = secrets
         self._process, self._children, self.folder = process, children, folder
         self._lines = BufferedByteReceiveStream(process.stdout)
         self._stderr = bytearray()
@@ -230,8 +241,15 @@ class ChildProgram:
             await self._drained.wait()
         code = self._process.returncode
         how = "" if code is None else f"signal {-code}" if code < 0 else f"status {code}"
-        said = " ".join(self._stderr.decode(errors="replace").split())[-300:]
+        text = self._stderr.decode(errors="replace")
+        if len(self._stderr) == KEPT_BYTES:  # it may begin with the rest of a key
+            text = f"…{text}"
+        said = " ".join(self._secrets.mask(text).removeprefix("…").split())[-300:]
         return ", ".join(part for part in (how, said) if part)
+
+    def shown(self, text: str) -> str:
+        """What it says of a failure, for a message: on one line, without the keys that it was given."""
+        return " ".join(self._secrets.mask(text).split())[:MOST_SAID_CHARS]
 
     async def end(self, wait_s: float = EXIT_S) -> None:
         """Nothing more is said to it; what is left of its group after `wait_s` is asked to end, then killed.
