@@ -1,32 +1,23 @@
 """Answers prompts by any endpoint that speaks OpenAI's chat completions: a server here, or a provider.
 
-Above: `table.py`, which names it. Below: `endpoint_asking.py`, which does the asking; the official client,
+Above: `table.py`, which names it. Below: `endpoint_executor.py`, which does the rest; the official client,
 imported when a run first asks. llama-server, Ollama, vLLM and LM Studio speak this dialect, like most clouds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from samovar.config.declared import DeclaredExecutor
-from samovar.errors import SamovarError, UsageError
+from samovar.errors import UsageError
 from samovar.executors.base import ExecutorAbilities
-from samovar.executors.endpoint import (
-    Endpoint,
-    Provider,
-    endpoint_of,
-    host_of,
-    is_remote_endpoint,
-    objection_to,
-)
+from samovar.executors.endpoint import Endpoint, Provider
 from samovar.executors.endpoint_answer import CallPiece, Ended, Heard, ModelDeclined, Said, Used
-from samovar.executors.endpoint_asking import Asked, EndpointConnection
-from samovar.executors.endpoint_client import NO_KEY, http_client
+from samovar.executors.endpoint_asking import Asked, EndpointDialect
+from samovar.executors.endpoint_client import NO_KEY
+from samovar.executors.endpoint_executor import EndpointExecutor
 from samovar.executors.endpoint_forms import ToolNames
-from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message, Options
 
 PROVIDER = Provider(
@@ -47,13 +38,10 @@ _REASONS: Mapping[str, FinishReason] = {
 }
 
 
-class OpenAIExecutor:
+class OpenAIExecutor(EndpointExecutor):
     """See `executors.base.Executor`."""
 
-    needs_local_model: ClassVar[bool] = False
-    takes: ClassVar[frozenset[str]] = frozenset(
-        ("url", "model", "key", "silence_s", "input_price", "output_price")
-    )
+    provider: ClassVar[Provider] = PROVIDER
     abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(
         choices=True,
         schema=True,
@@ -65,46 +53,13 @@ class OpenAIExecutor:
         usage=True,
     )
 
-    @classmethod
-    def is_remote(cls, declared: DeclaredExecutor) -> bool:
-        """See `table.Member`."""
-        return is_remote_endpoint(declared, PROVIDER)
-
-    @classmethod
-    def where(cls, declared: DeclaredExecutor) -> str:
-        """See `table.Member`."""
-        return host_of(declared, PROVIDER)
-
-    @classmethod
-    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
-        """See `table.Member`."""
-        return objection_to(declared, PROVIDER)
-
-    @classmethod
-    def make(cls, parts: Parts) -> OpenAIExecutor:
-        """See `table.Member`."""
-        return cls(parts)
-
-    def __init__(self, parts: Parts) -> None:
-        self.name = parts.declared.name
-        self._parts = parts
-
-    @asynccontextmanager
-    async def open(self, run: str) -> AsyncIterator[EndpointConnection]:
-        endpoint = endpoint_of(self._parts.declared, PROVIDER)
+    def dialect(self, endpoint: Endpoint, http: Any) -> EndpointDialect:
         import openai
 
-        async with http_client(endpoint, self._parts.on_sent) as http:
-            client = openai.AsyncOpenAI(
-                api_key=endpoint.key or NO_KEY, base_url=endpoint.url, max_retries=0, http_client=http
-            )
-            dialect = ChatDialect(client, endpoint)
-            most_chars = int(self._parts.settings.value_bytes)
-            connection = EndpointConnection(dialect, endpoint, self._parts.declared, most_chars)
-            try:
-                yield connection
-            finally:
-                connection.close()
+        client = openai.AsyncOpenAI(
+            api_key=endpoint.key or NO_KEY, base_url=endpoint.url, max_retries=0, http_client=http
+        )
+        return ChatDialect(client, endpoint)
 
 
 class ChatDialect:
