@@ -7,7 +7,7 @@ pieces of a kind are joined to is the answer. An answer that is held to a form i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import anyio
@@ -135,22 +135,6 @@ class _Call:
     arguments: str = ""
 
 
-@dataclass(slots=True)
-class TokensTold:
-    """What an answer took, as far as it was told. Changed by `hear`."""
-
-    evaluated: int | None = None
-    reused: int | None = None
-    generated: int | None = None
-    reasoning: int | None = None
-
-    def hear(self, used: Used) -> None:
-        for name in ("evaluated", "reused", "generated", "reasoning"):
-            value = getattr(used, name)
-            if value is not None:
-                setattr(self, name, value)
-
-
 class Assembly:
     """Pieces become an answer. Mutable: what came so far."""
 
@@ -166,7 +150,7 @@ class Assembly:
         """The text that is not told yet."""
         self.chars = 0
         """Of all that came."""
-        self.usage = TokensTold()
+        self.usage = Used()
         self.reason: FinishReason | None = None
         self.is_over = False
 
@@ -189,6 +173,11 @@ class Assembly:
         call = self._calls.setdefault(called.index, _Call())
         call.id, call.name = call.id or called.id, call.name or called.name
         call.arguments += called.arguments
+
+    def use(self, used: Used) -> None:
+        """What is told later counts."""
+        told = {one.name: getattr(used, one.name) for one in fields(used)}
+        self.usage = replace(self.usage, **{name: one for name, one in told.items() if one is not None})
 
     def finish(self) -> None:
         """Nothing more comes: what could have been the beginning of a stop text is text."""

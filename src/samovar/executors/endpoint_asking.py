@@ -40,7 +40,7 @@ from samovar.executors.endpoint_errors import (
 )
 from samovar.executors.endpoint_forms import HeldForm, ToolNames
 from samovar.executors.history import Dialogue, Histories, SentAgain
-from samovar.generation import FinishReason, Message, Options, PartKind, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PartKind, TokenCounts, joined
 
 T = TypeVar("T")
 CLOSING_S = 5.0
@@ -215,7 +215,7 @@ class EndpointConnection:
                 watch.said()
                 assembly.call(heard)
             case Used():
-                assembly.usage.hear(heard)
+                assembly.use(heard)
             case Ended():
                 assembly.reason = heard.reason
             case ModelDeclined():
@@ -250,7 +250,7 @@ class EndpointConnection:
         parts = assembly.parts
         tokens = self._tokens(assembly)
         return PromptReply(
-            text="".join(part.text for part in parts if part.kind == "text"),
+            text=joined(parts),
             finish_reason=reason,
             model=model,
             tokens=tokens,
