@@ -51,7 +51,7 @@ class Rounds:
         Without a name for it, the conversation is the visit's own, and ends here. Raises `ToolError`, and
         `NotFoundError` for a pattern that names no tool.
         """
-        tools = {tool.name: tool for tool in await context.tools.offered(self.patterns)}
+        tools = {tool.name: tool for tool in await context.tools.offered(self.patterns, context)}
         choice = request.options.tool_choice
         if choice not in ("auto", "none", "required") and choice not in tools:
             hint = nearest(choice, tools)
@@ -174,7 +174,7 @@ class _Asking:
     async def _do(self, call: ToolCall, tool: OfferedTool, arguments: dict[str, Any]) -> Message:
         began = self._context.time_s()
         try:
-            result = await self._context.tools.call(tool, arguments)
+            result = await self._context.tools.call(tool, arguments, self._context)
         except (ToolError, LimitError):
             raise
         except SamovarError as error:

@@ -227,7 +227,7 @@ class _Driven:
             surroundings=settings.surroundings,
             connection=connection,
             outside=replace(self.outside, servers=servers),
-            tools=ToolsOfVisit,
+            make_tools=ToolsOfVisit,
             yes=settings.yes,
             answers=GivenAnswers(settings.answers),
             gate=self.prepared.gate,

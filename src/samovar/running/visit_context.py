@@ -77,7 +77,7 @@ class VisitContext:
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
-        context = ActionContext(
+        return ActionContext(
             variables=frame.variables,
             workflow=frame.workflow,
             library=services.library,
@@ -104,8 +104,8 @@ class VisitContext:
             tell=self.tell,
             time_s=services.time_s,
             spent_so_far=self.spent_so_far,
+            tools=services.make_tools(services.outside, self._at),
         )
-        return replace(context, tools=services.tools(context, services.outside, self._at))
 
     def log(self, level: str, text: str) -> None:
         self.services.tell(Logged(visit=self.number, level=level, text=text))
