@@ -17,7 +17,7 @@ import anyio
 
 from samovar.actions.base import ActionContext
 from samovar.actions.tools import ROUNDS, OfferedTool, ToolResult, failed
-from samovar.errors import LimitError, Place, SamovarError, ToolError, nearest
+from samovar.errors import JournalError, LimitError, Place, SamovarError, ToolError, nearest
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, ToolCall, ToolCalled, ToolFinished, ToolStatus
 from samovar.language.schema_values import mismatch
@@ -175,7 +175,7 @@ class _Asking:
         began = self._context.time_s()
         try:
             result = await self._context.tools.call(tool, arguments, self._context)
-        except (ToolError, LimitError):
+        except (ToolError, LimitError, JournalError):  # of the run, and not for the model
             raise
         except SamovarError as error:
             result = failed(error.message)
