@@ -40,7 +40,7 @@ class Visited:
 
 
 class Visiting:
-    """Performs the visits of one run. Mutable: what named conversations the journal had."""
+    """Performs the visits of one run."""
 
     def __init__(
         self, services: Services, recorder: Recorder, run_child: RunChild, do_items: DoItems
