@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.errors import JournalError
-from samovar.events import Ending, Event
+from samovar.events import Ending, Event, StateEntered
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, TokenCounts, ToolCall
 from samovar.journal.base import Exchange, KeptRun, RunHead, RunStatus, VisitKey, VisitOutcome
@@ -187,3 +187,26 @@ async def test_a_journal_that_cannot_be_written_ends_the_run_wherever_it_is(
         assert not any(visit.name == "C" for visit in run.visits)
     finally:
         journal.close()
+
+
+# What was spent ---------------------------------------------------------------------------------------------
+
+
+async def test_attempts_that_failed_before_a_run_was_interrupted_count_for_its_limits(
+    bench: Bench, journal: SqliteJournal
+) -> None:
+    actions = 'A: Prompt "x" using verify="grep good"\nB: Prompt "y"'
+    workflow = bench.write("w", "[*] --> A\nA --> B\nB --> [*]", actions, front="limits: {tokens: 5}")
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, StateEntered) and event.state == "B":
+            raise Interrupted
+
+    bench.settings = replace(bench.settings, keeping=Keeping(journal=journal))
+    with pytest.raises(Interrupted):
+        await bench.runner(Told(["bad", "good"]), on_event).run(unchecked(workflow))
+    kept = next(journal.runs())
+    assert kept.tokens.generated == 4
+    bench.settings = replace(bench.settings, keeping=Keeping(journal=journal, goes_on=journal.head(kept.id)))
+    run = await bench.run(workflow, Told(["late"]))
+    assert run.ending is Ending.LIMITED and run.error and "6 tokens, of 5" in run.error.message

@@ -74,6 +74,8 @@ class VisitContext:
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
+    failed: list[PromptFigures] = field(default_factory=list)
+    """Of attempts that were followed by another, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -199,6 +201,7 @@ class VisitContext:
             )
         )
         if figures is not None:
+            self.failed.append(figures)
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
