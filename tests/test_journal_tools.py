@@ -210,3 +210,27 @@ async def test_attempts_that_failed_before_a_run_was_interrupted_count_for_its_l
     bench.settings = replace(bench.settings, keeping=Keeping(journal=journal, goes_on=journal.head(kept.id)))
     run = await bench.run(workflow, Told(["late"]))
     assert run.ending is Ending.LIMITED and run.error and "6 tokens, of 5" in run.error.message
+
+
+async def test_a_secret_that_is_not_given_again_ends_the_run_also_below_a_state_and_can_be_put_right(
+    bench: Bench, journal: SqliteJournal
+) -> None:
+    front = "parameters: [{name: key, secret: true}]"
+    bench.write("child", "[*] --> S\nS --> T\nT --> [*]", 'S: Set x := key\nT: Log "t"', front=front)
+    actions = 'A: Run workflow "child" with key="${key}"'
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", actions, front=front)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, StateEntered) and event.state == "T":
+            raise Interrupted
+
+    bench.settings = replace(bench.settings, keeping=Keeping(journal=journal))
+    with pytest.raises(Interrupted):
+        await bench.runner(Told(), on_event).run(unchecked(workflow, {"key": "the-secret-one"}))
+    keeping = Keeping(journal=journal, goes_on=journal.head(next(journal.runs()).id))
+    bench.settings = replace(bench.settings, keeping=keeping)
+    run = await bench.run(workflow, Told(), key="")
+    assert run.error and "is not the one that the run started with" in run.error.message
+    assert next(journal.runs()).status is RunStatus.INTERRUPTED
+    run = await bench.run(workflow, Told(), key="the-secret-one")
+    assert run.ending is Ending.COMPLETED
