@@ -18,7 +18,7 @@ from samovar.events import Ending, RunError, StateEntered, StateLeft, Warned
 from samovar.expressions.expression import Expression
 from samovar.language.workflow import MOST_TRANSITIONS, Limits, State, Transition, When, Workflow
 from samovar.running.frame import Frame
-from samovar.running.run import Run
+from samovar.running.run import Run, VisitEnd
 from samovar.running.spending import NEAR, Spending
 from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.values import Record
@@ -421,7 +421,9 @@ async def test_what_an_action_gave_back_is_whole_in_its_event_and_not_kept_in_th
     assert left[0].sets == {"v": long, "n": 3}
     assert (left[1].value, left[1].is_new) == ("3", False)
     assert event_to_wire(left[0])["sets"] == {"v": long, "n": 3}
-    assert all(not isinstance(one, StateLeft) or not one.sets for one in run.trail)
+    ends = [one for one in run.trail if isinstance(one, VisitEnd)]
+    assert len(ends) == 2 and not any(isinstance(one, StateLeft) for one in run.trail)
+    assert all(long not in repr(one) for one in run.trail)
     assert event_to_wire(bench.events[0])["variables"] == {}
 
 

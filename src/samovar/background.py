@@ -1,7 +1,7 @@
 """Background tasks that end with a block; and work in a thread that nobody has to wait for.
 
-Above: the command line and fetches, which watch and listen while something runs. Below: anyio. An
-exception comes out as itself, in no group.
+Above: the command line, fetches, executors and servers that are kept open: what watches, listens or waits
+while something runs. Below: anyio, the errors. An exception comes out as itself, in no group.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TypeVar
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+
+from samovar.errors import SamovarError
 
 T = TypeVar("T")
 Call = Callable[[Callable[[], object]], None]
@@ -87,3 +89,15 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def alone(error: Exception) -> Exception:
+    """What was raised, without the groups around it: an error of this project first, if there is one."""
+    found: list[Exception] = [error]
+    while any(isinstance(one, ExceptionGroup) for one in found):
+        found = [
+            inner
+            for one in found
+            for inner in (one.exceptions if isinstance(one, ExceptionGroup) else (one,))
+        ]
+    return next((one for one in found if isinstance(one, SamovarError)), found[0])

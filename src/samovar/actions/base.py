@@ -110,7 +110,7 @@ class ActionContext:
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
     attempt_failed: TellAttempt = ignore
     """Records an attempt that failed, where another one follows; raises what ends the run."""
-    tools: Toolbox = field(default_factory=NoTools)
+    tools: Toolbox[ActionContext] = field(default_factory=NoTools)
     """What a prompt's model may call."""
     tell: Callable[[ToolCalled | ToolFinished], None] = nobody
     """Of a call of a tool; raises what ends the run."""

@@ -17,7 +17,7 @@ import anyio
 
 from samovar.actions.base import ActionContext
 from samovar.actions.tools import ROUNDS, OfferedTool, ToolResult, failed
-from samovar.errors import LimitError, Place, SamovarError, ToolError, nearest
+from samovar.errors import JournalError, LimitError, Place, SamovarError, ToolError, nearest
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, ToolCall, ToolCalled, ToolFinished, ToolStatus
 from samovar.language.schema_values import mismatch
@@ -51,7 +51,7 @@ class Rounds:
         Without a name for it, the conversation is the visit's own, and ends here. Raises `ToolError`, and
         `NotFoundError` for a pattern that names no tool.
         """
-        tools = {tool.name: tool for tool in await context.tools.offered(self.patterns)}
+        tools = {tool.name: tool for tool in await context.tools.offered(self.patterns, context)}
         choice = request.options.tool_choice
         if choice not in ("auto", "none", "required") and choice not in tools:
             hint = nearest(choice, tools)
@@ -174,8 +174,8 @@ class _Asking:
     async def _do(self, call: ToolCall, tool: OfferedTool, arguments: dict[str, Any]) -> Message:
         began = self._context.time_s()
         try:
-            result = await self._context.tools.call(tool, arguments)
-        except (ToolError, LimitError):
+            result = await self._context.tools.call(tool, arguments, self._context)
+        except (ToolError, LimitError, JournalError):  # of the run, and not for the model
             raise
         except SamovarError as error:
             result = failed(error.message)

@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from samovar.generation import ToolDefinition
+
+C = TypeVar("C", contravariant=True)
 
 ROUNDS = 16
 """How often a prompt may ask for tools if nobody says how often."""
@@ -52,10 +54,10 @@ class OfferedTool:
         return read if isinstance(read, dict) else {}
 
 
-class Toolbox(Protocol):
-    """The tools that there are for one visit of a run."""
+class Toolbox(Protocol[C]):
+    """The tools that there are for one visit of a run, given its `ActionContext`."""
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
+    async def offered(self, patterns: Sequence[str], context: C) -> tuple[OfferedTool, ...]:
         """Those that patterns name, each once, in an order that is the same each time.
 
         Servers that are named are started first. Raises `NotFoundError` for a pattern that names none, and
@@ -63,7 +65,7 @@ class Toolbox(Protocol):
         """
         ...
 
-    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any], context: C) -> ToolResult:
         """Has a tool do something; its arguments have the form of its schema.
 
         What fails, is refused or takes too long is a result that says so.
@@ -74,10 +76,10 @@ class Toolbox(Protocol):
 class NoTools:
     """See `Toolbox`: there are none."""
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
+    async def offered(self, patterns: Sequence[str], context: object) -> tuple[OfferedTool, ...]:
         return ()
 
-    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any], context: object) -> ToolResult:
         return ToolResult(text="There are no tools here.", is_error=True)
 
 

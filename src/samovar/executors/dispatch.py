@@ -15,8 +15,9 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from samovar.background import alone
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import BudgetError, ModelError, SamovarError, UsageError
+from samovar.errors import BudgetError, ModelError, UsageError
 from samovar.executors.abilities import asked_for, cannot
 from samovar.executors.base import (
     Connection,
@@ -239,7 +240,7 @@ class DispatchingConnection:
                 task_status.started(opened)
                 await self.is_over.wait()
         except Exception as raised:  # handed on: to who asks, or by `open` when all are closed
-            error = _alone(raised)
+            error = alone(raised)
             if opened is None:
                 raise error from None
             if self.is_over.is_set():
@@ -255,15 +256,3 @@ def _may_pass(error: ModelError) -> bool:
     What has to be corrected (a key, a prompt that is too long) is not among it.
     """
     return error.retryable or isinstance(error, BudgetError)
-
-
-def _alone(error: Exception) -> Exception:
-    """What a member's tasks raised, without the groups around it: its own error first, if it has one."""
-    found: list[Exception] = [error]
-    while any(isinstance(one, ExceptionGroup) for one in found):
-        found = [
-            inner
-            for one in found
-            for inner in (one.exceptions if isinstance(one, ExceptionGroup) else (one,))
-        ]
-    return next((one for one in found if isinstance(one, SamovarError)), found[0])

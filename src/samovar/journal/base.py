@@ -111,8 +111,6 @@ class VisitOutcome:
     left_at: float = 0.0
     """Seconds since 1970."""
     duration_s: float = 0.0
-    attempts: int = 0
-    """Those that failed before."""
     exchanges: tuple[Exchange, ...] = ()
     spent: TokenCounts = field(default_factory=TokenCounts)
     """By attempts that failed, besides what is in `figures`."""

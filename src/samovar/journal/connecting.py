@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from samovar.errors import JournalError
-from samovar.journal.schema import MIGRATIONS, migrate
+from samovar.journal.schema import MIGRATIONS, migrate, too_new
 
 BUSY_S = 10.0
 """How long one process waits for another's transaction, which takes milliseconds."""
@@ -48,15 +48,16 @@ def connect_to_read(file: Path) -> sqlite3.Connection:
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
     except (OSError, sqlite3.Error) as error:
+        raise reason(error, file) from error
+    try:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        connection.close()
         raise reason(error, file) from error
     if found > len(MIGRATIONS):
         connection.close()
-        raise JournalError(
-            f"{file} was written by a later version of Samovar (its schema is {found}, this version knows "
-            f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
-        )
+        raise too_new(str(file), found)
     return connection
 
 

@@ -64,10 +64,7 @@ def migrate(connection: Any, place: str) -> None:
     try:
         found = _version(connection)  # another process may have been quicker
         if found > len(MIGRATIONS):
-            raise JournalError(
-                f"{place} was written by a later version of Samovar (its schema is {found}, this version "
-                f"knows {len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
-            )
+            raise too_new(place, found)
         for step in MIGRATIONS[found:]:
             for statement in _statements(step):
                 connection.execute(statement)
@@ -76,6 +73,14 @@ def migrate(connection: Any, place: str) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def too_new(place: str, found: int) -> JournalError:
+    """What is said of a journal of a later version."""
+    return JournalError(
+        f"{place} was written by a later version of Samovar (its schema is {found}, this version knows "
+        f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
+    )
 
 
 def _version(connection: Any) -> int:

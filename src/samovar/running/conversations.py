@@ -6,10 +6,13 @@ have it told to the executor with the first prompt that continues one. Below: th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from samovar.generation import Message, TokenCounts
 from samovar.journal.base import Exchange, KeptVisit, VisitKey
+
+_BELOW = re.compile(r"[/\[]")
 
 
 class Conversations:
@@ -17,7 +20,7 @@ class Conversations:
 
     def __init__(self, kept: Iterable[KeptVisit] = ()) -> None:
         """`kept`: the visits that the journal has."""
-        self._kept = tuple(one for one in kept if one.outcome is not None)
+        self._within = _spent_within(kept)
         self._said: dict[str, tuple[Message, ...]] = {}
 
     def note(self, exchange: Exchange) -> None:
@@ -40,10 +43,18 @@ class Conversations:
 
     def spent_within(self, key: VisitKey) -> TokenCounts:
         """What was spent by the visits within one that is not performed again: of its items, or below it."""
-        total = TokenCounts()
-        for one in self._kept:
-            path, outcome = one.intent.key.path, one.outcome
-            if outcome is None or not path.startswith((key.path + "/", key.path + "[")):
-                continue
-            total = total + outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
-        return total
+        return self._within.get(key.path, TokenCounts())
+
+
+def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
+    """By path, what the visits below it, or of its items, have spent."""
+    found: dict[str, TokenCounts] = {}
+    for one in kept:
+        outcome = one.outcome
+        if outcome is None or not (outcome.figures or outcome.spent.generated):
+            continue
+        spent = outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
+        for end in _BELOW.finditer(one.intent.key.path):
+            above = one.intent.key.path[: end.start()]
+            found[above] = found.get(above, TokenCounts()) + spent
+    return found

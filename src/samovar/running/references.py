@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from samovar.errors import UsageError
+from samovar.errors import JournalError
 from samovar.values import Record, literal, to_text
 from samovar.values.certainty import Answered
 from samovar.values.secrecy import forms_of, texts_in
@@ -58,7 +58,7 @@ class References:
         return value if self.is_empty else self._walk(value, self._conceal_text)  # type: ignore[return-value]
 
     def reveal(self, value: T) -> T:
-        """What was concealed. Raises `UsageError` for a secret that is not known."""
+        """What was concealed. Raises `JournalError`, which ends the run, for a secret that is not known."""
         return self._walk(value, self._reveal_text)  # type: ignore[return-value]
 
     def _conceal_text(self, text: str) -> str:
@@ -85,7 +85,7 @@ class References:
     def _named(self, name: str) -> str:
         if name not in self._by_name:
             variable = name.partition("#")[0]
-            raise UsageError(f"The secret {variable!r} is not the one that the run started with.")
+            raise JournalError(f"The secret {variable!r} is not the one that the run started with.")
         return self._by_name[name]
 
     def _walk(self, value: object, change: Callable[[str], str]) -> object:

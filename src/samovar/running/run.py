@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from samovar.events import (
-    NOTHING,
     AttemptFailed,
     Ending,
     Event,
@@ -65,6 +64,18 @@ class Visit:
     """The calls of tools, as they came to their ends; without what they gave."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitEnd:
+    """What is kept of `StateLeft`: not what the action gave back, so that a record costs the same for each
+    visit."""
+
+    visit: int
+    status: VisitStatus
+    duration_s: float
+    error: RunError | None
+    figures: PromptFigures | None
+
+
 class Trail(Generic[E]):
     """Events in their order. A longer trail shares what it has in common with a shorter one."""
 
@@ -87,7 +98,7 @@ class Trail(Generic[E]):
         return longer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One execution of a workflow, as far as it has come."""
 
@@ -102,7 +113,7 @@ class Run:
     """Variables whose values are shown to nobody."""
     hidden: Secrets = field(default_factory=Secrets, repr=False, compare=False)
     """What nobody is shown, in `variables` and `answer` too; the rest has none of it."""
-    trail: Trail[StateEntered | AttemptFailed | ToolFinished | StateLeft] = field(default_factory=Trail)
+    trail: Trail[StateEntered | AttemptFailed | ToolFinished | VisitEnd] = field(default_factory=Trail)
     """Visits entered and left, and what failed or was called in between."""
     warned: Trail[Warned] = field(default_factory=Trail, repr=False)
     visits_begun: int = 0
@@ -142,24 +153,28 @@ class Run:
         if self.ending is not None:
             raise ValueError(f"Run {self.id} has ended; {type(event).__name__} cannot happen.")
         if isinstance(event, StateEntered):
-            return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
+            return self._with(trail=self.trail.then(event), visits_begun=event.visit)
         if isinstance(event, AttemptFailed):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
-            return replace(self, trail=self.trail.then(event), tokens=tokens)
+            return self._with(trail=self.trail.then(event), tokens=tokens)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
-            # What an action gave back is not kept: a record costs the same for each visit.
-            left = replace(event, value=NOTHING, sets={})
-            return replace(self, trail=self.trail.then(left), tokens=tokens)
+            left = VisitEnd(
+                visit=event.visit,
+                status=event.status,
+                duration_s=event.duration_s,
+                error=event.error,
+                figures=event.figures,
+            )
+            return self._with(trail=self.trail.then(left), tokens=tokens)
         if isinstance(event, ToolFinished):  # its text is not kept either
-            return replace(self, trail=self.trail.then(replace(event, text="")))
+            return self._with(trail=self.trail.then(replace(event, text="")))
         if isinstance(event, Warned):
-            return replace(self, warned=self.warned.then(event))
+            return self._with(warned=self.warned.then(event))
         if isinstance(event, TransitionTaken):
-            return replace(self, transitions=self.transitions + 1)
+            return self._with(transitions=self.transitions + 1)
         if isinstance(event, RunEnded):
-            return replace(
-                self,
+            return self._with(
                 ending=event.ending,
                 error=event.error,
                 variables=event.variables,
@@ -171,7 +186,13 @@ class Run:
         """The record after a prompt was answered. What was picked among choices is for the workflow."""
         if is_picked and not self.is_answer_picked:
             return self
-        return replace(self, answer=text, is_answer_picked=is_picked)
+        return self._with(answer=text, is_answer_picked=is_picked)
+
+    def _with(self, **changes: object) -> Run:
+        """As `dataclasses.replace`, which looks at each field anew: a good part of what a step cost."""
+        after = object.__new__(Run)
+        after.__dict__.update(self.__dict__, **changes)
+        return after
 
     @property
     def result(self) -> object:

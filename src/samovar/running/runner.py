@@ -155,9 +155,7 @@ class _Driven:
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
         self.limits = _limits(workflow.limits, runner.settings)
         self.started = RunStarted(
-            run=goes_on.id
-            if goes_on
-            else f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            run=goes_on.id if goes_on else _new_id(now_s),
             workflow=workflow.name,
             path=workflow.path,
             secrets=workflow.secret_names,
@@ -227,7 +225,7 @@ class _Driven:
             surroundings=settings.surroundings,
             connection=connection,
             outside=replace(self.outside, servers=servers),
-            tools=ToolsOfVisit,
+            make_tools=ToolsOfVisit,
             yes=settings.yes,
             answers=GivenAnswers(settings.answers),
             gate=self.prepared.gate,

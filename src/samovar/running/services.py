@@ -44,7 +44,7 @@ class Services:
     """Answers the run's prompts."""
     outside: Outside
     """All that the run reaches beside itself."""
-    tools: MakeToolbox
+    make_tools: MakeToolbox
     """Gives the tools that prompts may use."""
     yes: bool
     """Nobody is asked for a yes or a no."""

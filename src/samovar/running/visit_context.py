@@ -74,10 +74,12 @@ class VisitContext:
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
+    failed: list[PromptFigures] = field(default_factory=list)
+    """Of attempts that were followed by another, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
-        context = ActionContext(
+        return ActionContext(
             variables=frame.variables,
             workflow=frame.workflow,
             library=services.library,
@@ -104,8 +106,8 @@ class VisitContext:
             tell=self.tell,
             time_s=services.time_s,
             spent_so_far=self.spent_so_far,
+            tools=services.make_tools(services.outside, self._at),
         )
-        return replace(context, tools=services.tools(context, services.outside, self._at))
 
     def log(self, level: str, text: str) -> None:
         self.services.tell(Logged(visit=self.number, level=level, text=text))
@@ -199,6 +201,7 @@ class VisitContext:
             )
         )
         if figures is not None:
+            self.failed.append(figures)
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property

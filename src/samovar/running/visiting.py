@@ -7,7 +7,6 @@ continues, a visit that had ended is not performed again: its outcome leaves beh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from samovar.actions.base import Action, Outcome
@@ -16,7 +15,7 @@ from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
 from samovar.events import RunError, VisitStatus
 from samovar.generation import TokenCounts
-from samovar.journal.base import Exchange, Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
 from samovar.language.moment import at_moment
 from samovar.language.workflow import State
 from samovar.running.abort_files import AbortedError
@@ -40,7 +39,7 @@ class Visited:
 
 
 class Visiting:
-    """Performs the visits of one run. Mutable: what named conversations the journal had."""
+    """Performs the visits of one run."""
 
     def __init__(
         self, services: Services, recorder: Recorder, run_child: RunChild, do_items: DoItems
@@ -136,7 +135,7 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
-            await self._keep(journal, entry, outcome, error, context.exchanges)
+            await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         self._spend(frame, outcome, TokenCounts())
         return Visited(outcome=outcome, number=entry.number, error=error)
@@ -147,7 +146,7 @@ class Visiting:
         entry: BegunVisit,
         outcome: Outcome,
         error: RunError | None,
-        exchanges: Sequence[Exchange],
+        context: VisitContext,
     ) -> None:
         clock, references = self._services.outside.clock, self._services.references
         kept = references.conceal(
@@ -162,7 +161,8 @@ class Visiting:
                 what=outcome.what,
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
-                exchanges=tuple(exchanges),
+                exchanges=tuple(context.exchanges),
+                spent=sum((one.tokens for one in context.failed), TokenCounts()),
                 is_concealed=not references.is_empty,
             )
         )

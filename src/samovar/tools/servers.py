@@ -19,9 +19,10 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from samovar.actions.reached import ListedTools, Servers, VisitOf
 from samovar.actions.tools import ToolResult
+from samovar.background import alone
 from samovar.config.declared import DeclaredServer
-from samovar.errors import SamovarError, ToolError
-from samovar.tools import pages, pinned
+from samovar.errors import ToolError
+from samovar.tools import pinned
 
 if TYPE_CHECKING:
     from samovar.tools.mcp import Served
@@ -89,6 +90,8 @@ class ServersOfRun:
         return await self._asked(opened, f"{server.name}.{name}", lambda: opened.served.call(name, arguments))
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
+        from samovar.tools import pages  # with all that fetching takes, which few runs need
+
         return await anyio.to_thread.run_sync(pages.fetch, url, hosts, abandon_on_cancel=True)
 
     async def _asked(self, opened: _Open, tool: str, ask: Callable[[], Awaitable[T]]) -> T:
@@ -126,7 +129,7 @@ class ServersOfRun:
                 task_status.started(opened)
                 await self.is_over.wait()
         except Exception as raised:  # handed on, but for what comes when the run is over
-            error = _alone(raised)
+            error = alone(raised)
             why = error if isinstance(error, ToolError) else None
             why = why or ToolError(f"The server {server.name!r} {_reason(error)}.", tool=server.name)
             if opened is None:
@@ -153,15 +156,3 @@ def _reason(error: Exception) -> str:
     if type(error).__name__ == "ChildProgramError":
         return said
     return f"failed: {said or type(error).__name__}"
-
-
-def _alone(error: Exception) -> Exception:
-    """What was raised, without the groups around it; our own error first, if there is one."""
-    found: list[Exception] = [error]
-    while any(isinstance(one, ExceptionGroup) for one in found):
-        found = [
-            inner
-            for one in found
-            for inner in (one.exceptions if isinstance(one, ExceptionGroup) else (one,))
-        ]
-    return next((one for one in found if isinstance(one, SamovarError)), found[0])

@@ -28,57 +28,63 @@ MOST_DEFINITIONS_CHARS = 400_000
 LONGEST_CALL_S = 600.0
 """How long one call may take, whatever it does; sources may have shorter limits of their own."""
 
-MakeToolbox = Callable[[ActionContext, Outside, VisitOf], Toolbox]
+MakeToolbox = Callable[[Outside, VisitOf], Toolbox[ActionContext]]
 
 
 class ToolsOfVisit:
     """See `actions.tools.Toolbox`."""
 
-    def __init__(self, context: ActionContext, outside: Outside, at: VisitOf) -> None:
-        self._here = Here(context=context, outside=outside, at=at)
+    def __init__(self, outside: Outside, at: VisitOf) -> None:
+        self._outside, self._at = outside, at
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
-        settings = self._here.context.settings
-        check_rules(settings.allow)
-        known = sources(settings, self._stand_ins(patterns))
+    async def offered(self, patterns: Sequence[str], context: ActionContext) -> tuple[OfferedTool, ...]:
+        here = self._here(context)
+        check_rules(context.settings.allow)
+        known = sources(context.settings, self._stand_ins(patterns, context))
         for pattern in patterns:
             if pattern.partition(".")[0] not in known:
                 near = [f"{name}.*" for name in known]
-                raise NotFoundError("tool", pattern, near, place=self._here.place)
+                raise NotFoundError("tool", pattern, near, place=here.place)
         found: list[OfferedTool] = []
         for name, source in known.items():
             own = [one for one in patterns if one.partition(".")[0] == name]
             if own:
-                found += _matching(own, await source.tools(own, self._here))
-        self._check_size(found)
+                found += _matching(own, await source.tools(own, here))
+        _check_size(found, here)
         return tuple(found)
 
-    def _stand_ins(self, patterns: Sequence[str]) -> list[DeclaredServer]:
-        known = source_names(self._here.context.settings)
+    def _here(self, context: ActionContext) -> Here:
+        return Here(context=context, outside=self._outside, at=self._at)
+
+    def _stand_ins(self, patterns: Sequence[str], context: ActionContext) -> list[DeclaredServer]:
+        known = source_names(context.settings)
         names = dict.fromkeys(one.partition(".")[0] for one in patterns)
-        found = (self._here.outside.servers.stand_in(name) for name in names if name not in known)
+        found = (self._outside.servers.stand_in(name) for name in names if name not in known)
         return [one for one in found if one is not None]
 
-    def _check_size(self, found: Sequence[OfferedTool]) -> None:
-        chars = sum(
-            len(one.definition.description) + len(one.definition.parameters) + len(one.name) for one in found
-        )
-        if len(found) > MOST_TOOLS or chars > MOST_DEFINITIONS_CHARS:
-            raise ToolError(
-                f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is "
-                f"{MOST_TOOLS} with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
-                tool=found[0].name,
-                place=self._here.place,
-            )
-
-    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(
+        self, tool: OfferedTool, arguments: Mapping[str, Any], context: ActionContext
+    ) -> ToolResult:
         source, _, name = tool.name.partition(".")
-        member = sources(self._here.context.settings, self._stand_ins([tool.name]))[source]
+        member = sources(context.settings, self._stand_ins([tool.name], context))[source]
         with anyio.move_on_after(LONGEST_CALL_S) as limit:
-            result = await member.call(name, arguments, self._here)
+            result = await member.call(name, arguments, self._here(context))
         if limit.cancelled_caught:
             return failed(f"It took longer than {LONGEST_CALL_S:g} s, and was given up.")
         return result
+
+
+def _check_size(found: Sequence[OfferedTool], here: Here) -> None:
+    chars = sum(
+        len(one.definition.description) + len(one.definition.parameters) + len(one.name) for one in found
+    )
+    if len(found) > MOST_TOOLS or chars > MOST_DEFINITIONS_CHARS:
+        raise ToolError(
+            f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is "
+            f"{MOST_TOOLS} with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
+            tool=found[0].name,
+            place=here.place,
+        )
 
 
 def _matching(patterns: Sequence[str], tools: Sequence[OfferedTool]) -> list[OfferedTool]:
