@@ -459,6 +459,24 @@ def test_a_journal_that_is_none_or_too_new_is_refused_and_stays(tmp_path: Path) 
         list(SqliteJournal(file).runs())
 
 
+def test_a_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE run (x)")
+    connection.commit()
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(JournalError, match="another program"):
+        Writer(file)
+    with pytest.raises(JournalError, match="another program"):
+        list(SqliteJournal(file).runs())
+    assert file.read_bytes() == before
+    (tmp_path / "empty.db").touch()
+    assert list(SqliteJournal(tmp_path / "empty.db").runs()) == []
+    with pytest.raises(JournalError, match="not a regular file"):
+        Writer(tmp_path)
+
+
 def test_the_file_is_for_its_user_alone(journal: SqliteJournal) -> None:
     Writer(journal.file).close()
     assert journal.file.stat().st_mode & 0o077 == 0

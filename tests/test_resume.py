@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def test_a_workflow_that_has_changed_is_not_gone_on_with(folder: Path) -> None:
 def test_ctrl_c_leaves_a_run_that_can_go_on_at_once(folder: Path) -> None:
     write(folder, STATES, ACTIONS.replace("sleep 60", "exec sleep 60"))
     process = start(folder, "run", "w.md", "--journal", "j.db")
-    assert "samovar resume" in kill(process, folder, signal.SIGINT)
+    said = kill(process, folder, signal.SIGINT)
+    assert "samovar resume" in said and "--journal j.db" in said
     assert process.returncode == 130
     assert [one["status"] for one in runs_of(folder)] == ["interrupted"]
     assert resumed(folder, "--redo", "-q").returncode == 0
@@ -119,3 +121,14 @@ def test_runs_lists_and_shows(folder: Path) -> None:
     assert [one["path"] for one in told["states"]] == ["A", "B", "C"]
     assert samovar(folder, "runs", "nothing", "--journal", "j.db").returncode == 2
     assert "interrupted" in samovar(folder, "runs", "--journal", "j.db", "--status", "x").stderr
+
+
+@pytest.mark.parametrize("command", [("run", "w.md"), ("runs",), ("resume",)])
+@pytest.mark.parametrize("journal", ["", ".", "other.db", "/dev/null"])
+def test_what_cannot_be_a_journal_is_one_line(folder: Path, command: tuple[str, ...], journal: str) -> None:
+    write(folder, STATES, ACTIONS)
+    with sqlite3.connect(folder / "other.db") as connection:
+        connection.execute("CREATE TABLE run (x)")
+    done = samovar(folder, *command, "--journal", journal)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr and done.stderr.strip()
+    assert not (folder / "log").exists()

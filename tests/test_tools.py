@@ -19,6 +19,7 @@ from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, TokenCounts, ToolCall, ToolCalled, ToolFinished
 from samovar.running.runner import RunnerSettings
 from samovar.running.wire import event_to_wire
+from samovar.tools.permission import may_run, rule_for_command
 from tests.bench import Bench, Told, reply, unchecked
 
 pytestmark = pytest.mark.anyio
@@ -368,3 +369,12 @@ async def test_no_effect_goes_past_the_one_place(bench: Bench) -> None:
     run = await runner.run(unchecked(workflow))
     assert run.ending is Ending.COMPLETED, run.error
     assert Kept.seen == ["AsksModel", "ReadsFile", "AsksModel", "RunsCommand", "WritesFile", "LetsTimePass"]
+
+
+@pytest.mark.parametrize(
+    "words", [("ls", "-l"), ("ls", "a b"), ("ls", "a"), ("sh", "-c", "echo x"), ("git", "log", "-n", "1")]
+)
+def test_a_rule_that_is_offered_allows_what_was_refused(words: tuple[str, ...]) -> None:
+    rule = rule_for_command(words)
+    assert rule is None or may_run([rule], words)
+    assert (rule is None) == (words[0] == "sh" and not may_run([f"shell:{' '.join(words)}"], words))

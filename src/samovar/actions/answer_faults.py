@@ -23,6 +23,10 @@ def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | N
         return TimedOutError(f"{why}, so the answer was given up.", place=place)
     if reply.finish_reason is FinishReason.CANCELLED:
         return ActionError("The answer was cancelled.", place=place)
+    if reply.cut == "call" and reply.finish_reason is FinishReason.LENGTH:
+        why = f"The answer was cut off within a call of a tool, after {reply.tokens.generated} tokens"
+        why = f"{why} (max_tokens is {chosen.options.max_tokens})."
+        return CutOffError(why, text=reply.text, place=place)
     if reply.cut and chosen.options.held_by:
         why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
         return CutOffError(why, text=reply.text, place=place)

@@ -6,6 +6,7 @@ run that is kept.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 def journal_file(settings: Settings) -> Path:
     """Where runs are kept. Raises `UsageError` for a user without a place for it."""
-    if settings.journal_file is not None:
-        return settings.journal_file
+    file = settings.journal_file
+    if file is not None:
+        if not file.name or file.is_dir():
+            raise UsageError(f"--journal cannot be {str(file)!r}: expected the path of a file.")
+        return file
     folder = state_folder()
     if folder is None:
         raise UsageError(
@@ -96,9 +100,10 @@ def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
         )
 
 
-def say_interrupted(run: str) -> None:
-    """How a run that was interrupted continues, on standard error."""
-    say(f"samovar: the run is kept; continue it with `samovar resume {run}`")
+def say_interrupted(run: str, journal: object) -> None:
+    """How a run that was interrupted continues, on standard error. `journal`: what `--journal` named."""
+    where = "" if journal is None else f" --journal {shlex.quote(str(journal))}"
+    say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
 
 
 def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
@@ -110,7 +115,8 @@ def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> R
     if run is None:
         found = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
         if found is None:
-            raise UsageError("There is no such run. `samovar runs` lists the kept runs.")
+            what = "unfinished run" if can_go_on else "run"
+            raise UsageError(f"There is no {what} in the journal. `samovar runs` lists the kept runs.")
         return found
     exact = [one for one in runs if one.id == run] or [one for one in runs if run in one.id]
     if not exact:

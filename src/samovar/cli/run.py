@@ -218,7 +218,7 @@ def _finish(
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
     if run.ending is Ending.CANCELLED and outcome.is_kept and not arguments.as_json:
-        say_interrupted(run.id)
+        say_interrupted(run.id, arguments.settings.get("journal_file"))
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

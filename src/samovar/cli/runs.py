@@ -71,9 +71,9 @@ def _wire(one: RunSummary) -> dict[str, object]:
 def _show(runs: Iterable[RunSummary]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("run", "workflow", "status", "started"):
-        table.add_column(heading, no_wrap=heading == "run", overflow="fold")
+        table.add_column(heading, no_wrap=heading != "workflow")
     for heading in ("took", "visits", "tokens"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in runs:
         took_s = (one.ended_at or one.touched_at) - one.started_at
         started = f"{datetime.fromtimestamp(one.started_at):%Y-%m-%d %H:%M}"

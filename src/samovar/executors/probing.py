@@ -152,6 +152,12 @@ def probe_endpoint(url: str, timeout_s: float = PROBE_S) -> Probe:
         return Probe(
             is_good=False, what=f"{shown} is not the URL of an endpoint", fix="write http://… or https://…"
         )
+    if "@" in urlsplit(url).netloc:
+        return Probe(
+            is_good=False,
+            what=f"{shown} has a name or a password in it",
+            fix="take them out, and name the key with `key`",
+        )
     try:
         with urlopen(Request(url, method="GET"), timeout=timeout_s):
             pass

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from samovar.errors import JournalError
-from samovar.journal.schema import MIGRATIONS, migrate, too_new
+from samovar.journal.schema import migrate, version_of
 
 BUSY_S = 10.0
 """How long one process waits for another's transaction, which takes milliseconds."""
@@ -19,12 +19,15 @@ BUSY_S = 10.0
 def connect(file: Path) -> sqlite3.Connection:
     """A connection that writes; makes the file and its tables if need be. Raises `JournalError`."""
     try:
+        if file.exists() and not file.is_file():
+            raise JournalError(f"{file} is not a regular file. Name another place with --journal.")
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(file)
         connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
     try:
+        version_of(connection, str(file))  # before anything is changed in what may be another program's
         # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
         # where two do (the WAL-reset bug), and the one of this Python may be older.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -41,24 +44,25 @@ def connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_to_read(file: Path) -> sqlite3.Connection:
-    """A connection that cannot write. Raises `JournalError` if there is no journal, or no readable one."""
+def connect_to_read(file: Path) -> sqlite3.Connection | None:
+    """A connection that cannot write; None if nothing was kept there yet. Raises `JournalError`."""
     if not file.exists():
-        raise JournalError(f"There is no journal at {file}.")
+        return None
+    if not file.is_file():
+        raise JournalError(f"{file} is not a regular file. Name another place with --journal.")
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
     try:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
+        if version_of(connection, str(file)):
+            return connection
+    except (JournalError, sqlite3.Error) as error:
         connection.close()
         raise reason(error, file) from error
-    if found > len(MIGRATIONS):
-        connection.close()
-        raise too_new(str(file), found)
-    return connection
+    connection.close()
+    return None
 
 
 def reason(error: BaseException, file: Path) -> JournalError:
@@ -72,7 +76,7 @@ def reason(error: BaseException, file: Path) -> JournalError:
     return JournalError(f"The journal {file} cannot be used: {text}. {way}")
 
 
-_ELSEWHERE = "Name another place with --journal, or use --no-journal."
+_ELSEWHERE = "Name another place with --journal, or leave it out."
 _WAYS = (
     ("full", "Make room on that disk; everything written before is kept."),
     ("locked", "Another process has locked it for too long; `samovar doctor` shows which."),

@@ -51,40 +51,47 @@ CREATE TABLE text (
     body        TEXT               -- NULL: it is in a file of that name beside the journal
 ) WITHOUT ROWID;
 """
+APPLICATION = 0x53414D4F
+"""`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
 MIGRATIONS: Sequence[str] = (VERSION_1,)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 
+def version_of(connection: Any, place: str) -> int:
+    """The number of a journal's schema; 0 for an empty file.
+
+    Raises `JournalError` for a database that is not a journal, and for a journal of a later version.
+    """
+    found, application, tables = (
+        int(connection.execute(query).fetchone()[0])
+        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+    )
+    if application != APPLICATION and (application, found, tables) != (0, 0, 0):
+        raise JournalError(f"{place} is a database of another program. Name another place with --journal.")
+    if found > len(MIGRATIONS):
+        raise JournalError(
+            f"{place} was written by a later version of Samovar (its schema is {found}, this version knows "
+            f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
+        )
+    return found
+
+
 def migrate(connection: Any, place: str) -> None:
-    """Brings a journal to today's schema, in one transaction. Raises `JournalError` for a later one."""
-    found = _version(connection)
-    if found == len(MIGRATIONS):
+    """Brings a journal to today's schema, in one transaction. Raises as `version_of` does."""
+    if version_of(connection, place) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = _version(connection)  # another process may have been quicker
-        if found > len(MIGRATIONS):
-            raise too_new(place, found)
+        found = version_of(connection, place)  # another process may have been quicker
         for step in MIGRATIONS[found:]:
             for statement in _statements(step):
                 connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-def too_new(place: str, found: int) -> JournalError:
-    """What is said of a journal of a later version."""
-    return JournalError(
-        f"{place} was written by a later version of Samovar (its schema is {found}, this version knows "
-        f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
-    )
-
-
-def _version(connection: Any) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _statements(script: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,10 @@ class SqliteJournal:
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """See `base.Journal`."""
-        if not self.file.exists():
+        connection = connect_to_read(self.file)
+        if connection is None:
             return
-        with closing(connect_to_read(self.file)) as connection:
+        with closing(connection):
             rows = connection.execute(
                 f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
@@ -139,10 +140,8 @@ class SqliteJournal:
 
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
-        with closing(connect_to_read(self.file)) as connection:
+        with self._reading(run) as connection:
             row = connection.execute("SELECT head FROM run WHERE id = ?", (run,)).fetchone()
-        if row is None:
-            raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
         head = from_json(row[0])
         if not isinstance(head, RunHead):
             raise JournalError(f"The beginning of run {run} cannot be read.")
@@ -150,11 +149,19 @@ class SqliteJournal:
 
     def visits(self, run: str) -> Iterator[KeptVisit]:
         """See `base.Journal`."""
-        with closing(connect_to_read(self.file)) as connection:
-            if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
-                raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
+        with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
+
+    @contextmanager
+    def _reading(self, run: str) -> Iterator[Any]:
+        """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
+        known = [one.id for one in self.runs()]
+        connection = connect_to_read(self.file)
+        if connection is None or run not in known:
+            raise NotFoundError("run", run, known[:200])
+        with closing(connection):
+            yield connection
 
     def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
         path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row

@@ -109,8 +109,10 @@ class SqliteRun:
         def update(connection: Any) -> None:
             if not self._is_over:
                 self._check(connection)
+                now_s = time.time()
                 connection.execute(
-                    "UPDATE run SET until_s = ? WHERE number = ?", (time.time() + LEASE_S, self._number)
+                    "UPDATE run SET until_s = ?, touched_at = ? WHERE number = ?",
+                    (now_s + LEASE_S, now_s, self._number),
                 )
 
         await self._writer.write(update)

@@ -14,7 +14,7 @@ from samovar.actions.file_system import Change
 from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.errors import FileError
 from samovar.tools.base import Here, tool
-from samovar.tools.permission import ask, may_write
+from samovar.tools.permission import ask, may_write, rule_for_file
 
 MOST_READ_BYTES = 4_000_000
 MOST_LISTED = 1000
@@ -180,4 +180,4 @@ async def _may_not(target: Target, doing: str, here: Here) -> ToolResult | None:
     """What the model is told if a file may not be written; None if it may."""
     if may_write(here.context.settings.allow, target):
         return None
-    return await ask(here, doing, target.shown, f"write:{target.shown}")
+    return await ask(here, doing, target.shown, rule_for_file(target))

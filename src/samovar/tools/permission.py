@@ -78,6 +78,19 @@ def _is_command(rule: Sequence[str], words: Sequence[str]) -> bool:
     return refusal(held, None) is None and list_refusal(held, lists) is None
 
 
+def rule_for_command(words: Sequence[str]) -> str | None:
+    """A rule that would allow it, the widest first; None if no rule can."""
+    rules = (f"shell:{words[0]} {ANY_OPERANDS}", f"shell:{words[0]} {ANY_WORDS}", f"shell:{' '.join(words)}")
+    return next((rule for rule in rules if may_run([rule], words)), None)
+
+
+def rule_for_file(target: Target) -> str | None:
+    """A rule that would allow writing it: its own path, or all of its folder; None if no rule can."""
+    folder = "/".join(target.below[:-1])
+    rules = (f"write:{'/'.join(target.below)}", f"write:{folder}/*" if folder else "write:*")
+    return next((rule for rule in rules if may_write([rule], target)), None)
+
+
 def may_fetch(rules: Iterable[str]) -> tuple[str, ...]:
     """The hosts whose pages may be fetched."""
     return tuple(pattern.lower() for pattern in patterns(rules, "fetch"))
@@ -88,10 +101,10 @@ def may_call(rules: Iterable[str], name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns(rules, "tool"))
 
 
-async def ask(here: Here, doing: str, what: str, rule: str) -> ToolResult | None:
+async def ask(here: Here, doing: str, what: str, rule: str | None) -> ToolResult | None:
     """Asks whether the model may do something; None: it may, else what it is told.
 
-    `rule`: what would allow it in the settings.
+    `rule`: what would allow it in the settings; None if nothing there can.
     """
     reply = await here.context.ask_user(
         Asking(kind="tool", parts=(f"The model wants to {doing}: ", Filled(what)))
@@ -99,9 +112,11 @@ async def ask(here: Here, doing: str, what: str, rule: str) -> ToolResult | None
     if reply == YES:
         return None
     if reply is None:
+        way = "answer with --yes or --answer STATE=yes"
+        if rule is not None:
+            way = f"set allow = [{rule!r}] in your settings, or {way}"
         here.context.warn(
-            f"The model wanted to {doing} ({what[:200]}), and nobody can be asked. To allow it, set "
-            f"allow = [{rule!r}] in your settings, or answer with --yes or --answer STATE=yes."
+            f"The model wanted to {doing} ({what[:200]}), and nobody can be asked. To allow it, {way}."
         )
         return refused(f"It is not allowed to {doing}, and nobody can be asked. Do without it.")
     return refused(f"The user does not allow it to {doing}. Do without it.")

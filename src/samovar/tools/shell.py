@@ -14,7 +14,7 @@ from samovar.actions.launching import failure_of
 from samovar.actions.process import Command
 from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.tools.base import Here, tool
-from samovar.tools.permission import ask, may_run
+from samovar.tools.permission import ask, may_run, rule_for_command
 
 LIMIT_S = 120.0
 """How long a program may take."""
@@ -53,7 +53,7 @@ class ShellTools:
             return failed(wrong)
         context, text = here.context, shlex.join(words)
         if not may_run(context.settings.allow, words):
-            no = await ask(here, "run a program", text, f"shell:{shlex.join(words[:1])} *")
+            no = await ask(here, "run a program", text, rule_for_command(words))
             if no is not None:
                 return no
         names = (*GIVEN, *context.settings.environment)
