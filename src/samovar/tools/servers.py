@@ -21,7 +21,7 @@ from samovar.actions.reached import ListedTools, Servers, VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.errors import SamovarError, ToolError
-from samovar.tools import pages, pinned
+from samovar.tools import pinned
 
 if TYPE_CHECKING:
     from samovar.tools.mcp import Served
@@ -89,6 +89,8 @@ class ServersOfRun:
         return await self._asked(opened, f"{server.name}.{name}", lambda: opened.served.call(name, arguments))
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
+        from samovar.tools import pages  # with the HTTP of the standard library, which few runs need
+
         return await anyio.to_thread.run_sync(pages.fetch, url, hosts, abandon_on_cancel=True)
 
     async def _asked(self, opened: _Open, tool: str, ask: Callable[[], Awaitable[T]]) -> T:
