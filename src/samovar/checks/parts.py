@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 
 from samovar.actions.base import Action
 from samovar.errors import Fix, Place
@@ -23,11 +24,19 @@ def parts_of(value: object) -> Iterator[Template | Expression]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from parts_of(item)
-    elif is_dataclass(value) and not isinstance(value, Place):
-        for field in fields(value):
-            inner = getattr(value, field.name)
+    else:
+        for name in _fields(type(value)):
+            inner = getattr(value, name)
             if not isinstance(inner, Action):
                 yield from parts_of(inner)
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    """Names of the fields of a kind that may have parts: all of some thousand actions are of a few kinds."""
+    if not is_dataclass(kind) or issubclass(kind, Place):
+        return ()
+    return tuple(field.name for field in fields(kind))
 
 
 def fix_for_the_shell(name: str, template: Template) -> Fix | None:

@@ -29,12 +29,10 @@ from samovar.engines.calls import (
     GrammarRules,
     Tool,
     UnenforceableError,
-    Written,
     quoted,
     repeated,
     sequence,
 )
-from samovar.generation import ToolCall
 from samovar.values.certainty import resolved
 
 _NUMBER = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"))
@@ -112,9 +110,6 @@ class GemmaCalls:
             while text[place] in ", \n":
                 place += 1
         return (entries if is_object else items), place + 1
-
-    def written(self, calls: Sequence[ToolCall]) -> list[Written]:
-        raise NotImplementedError("templates of this family write calls")
 
 
 class _Values:

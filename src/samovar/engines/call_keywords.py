@@ -220,9 +220,6 @@ class XmlCalls:
                 return text[start:end], end + len(border)
         raise ValueError("an argument does not end")
 
-    def written(self, calls: Sequence[ToolCall]) -> list[Written]:
-        raise NotImplementedError("templates of this family write calls")
-
 
 def _xml_value(raw: str, schema: Mapping[str, Any] | None) -> Any:
     if schema is not None and text_schema(schema) is not None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from samovar.engines.call_gemma import GemmaCalls
 from samovar.engines.call_json import JsonCalls
 from samovar.engines.call_keywords import PythonCalls, XmlCalls
-from samovar.engines.calls import MOST_CALLS, CallSyntax
+from samovar.engines.calls import MOST_CALLS, CallSyntax, WritingSyntax
 from samovar.generation import ToolCall, ToolDefinition
 
 FIRST, SECOND = "samovar_probe_a", "samovar_probe_b"
@@ -76,7 +76,7 @@ def syntax_of(written: str, ends: Sequence[str]) -> CallSyntax | None:
     return None
 
 
-def by_marks(controls: Collection[str]) -> CallSyntax | None:
+def by_marks(controls: Collection[str]) -> WritingSyntax | None:
     """The syntax of a model whose template writes no calls, by tokens of its vocabulary."""
     marks = ("<|tool_call_start|>", "<|tool_call_end|>")
     return PythonCalls(trigger=marks[0], closes=marks[1]) if all(one in controls for one in marks) else None

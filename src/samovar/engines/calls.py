@@ -142,6 +142,10 @@ class CallSyntax(Protocol):
         """The calls in a text that begins with the trigger. Raises `ValueError` if there are none."""
         ...
 
+
+class WritingSyntax(CallSyntax, Protocol):
+    """One that is written here too, for templates that write no calls."""
+
     def written(self, calls: Sequence[ToolCall]) -> list[Written]:
         """Calls as the model would have written them."""
         ...

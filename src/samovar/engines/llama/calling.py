@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from samovar.engines import call_syntaxes as probe
 from samovar.engines.call_json import OWN
 from samovar.engines.call_messages import in_own_words, one_by_one
-from samovar.engines.calls import CallSyntax, Tool, callable_of, definition_of, quoted, sequence
+from samovar.engines.calls import (
+    CallSyntax,
+    Tool,
+    WritingSyntax,
+    callable_of,
+    definition_of,
+    quoted,
+    sequence,
+)
 from samovar.engines.llama.controls import ControlTexts
 from samovar.engines.llama.offer import Offer
 from samovar.engines.llama.rendering import PROBE, Given
@@ -42,22 +50,22 @@ class Calling:
         return self._found[0]
 
     @cached_property
-    def _found(self) -> tuple[CallSyntax | None, bool]:
-        """The syntax, and whether the template writes calls itself."""
+    def _found(self) -> tuple[CallSyntax | None, WritingSyntax | None]:
+        """The syntax, and what writes calls instead of the template; None if that does it itself."""
         notes = tuple(self._turns.notes)
         try:
             return self._probed()
         finally:
             self._turns.notes[:] = notes
 
-    def _probed(self) -> tuple[CallSyntax | None, bool]:
+    def _probed(self) -> tuple[CallSyntax | None, WritingSyntax | None]:
         user, tools = Message(role="user", content=PROBE), [definition_of(tool) for tool in probe.TOOLS]
         try:
             said = self._turns.render([user, Message(role="assistant", content=_ANSWER)], tools=tools)
         except EngineError:
-            return None, False
+            return None, None
         if probe.FIRST not in said or probe.DESCRIPTION not in said:
-            return None, False
+            return None, None
         behind = said[said.rfind(_ANSWER) + len(_ANSWER) :]
         spans = self._controls.found(behind)
         turn_end = behind[slice(*spans[0])] if spans else behind.strip().split("\n")[0]
@@ -70,12 +78,12 @@ class Calling:
                 is_written = is_written or probe.FIRST in written
                 syntax = probe.syntax_of(written, [turn_end, *self._ends])
                 if syntax is not None and self._shows_results(asked, syntax, tools, writes=None):
-                    return syntax, True
+                    return syntax, None
         marked = None if is_written else probe.by_marks(self._controls)
         one = [user, Message(role="assistant", content="", calls=probe.CALLS[:1])]
         if marked is not None and self._shows_results(one, marked, tools, writes=marked):
-            return marked, False
-        return None, False
+            return marked, marked
+        return None, None
 
     def _shows_results(
         self,
@@ -83,7 +91,7 @@ class Calling:
         syntax: CallSyntax,
         tools: Sequence[Mapping[str, object]],
         *,
-        writes: CallSyntax | None,
+        writes: WritingSyntax | None,
     ) -> bool:
         calls = asked[-1].calls
         results = [Message(role="tool", content=_RESULT, call=call) for call in calls]
@@ -103,7 +111,7 @@ class Calling:
         syntax, writes = self._found
         if syntax is not None:
             messages = one_by_one(given.messages) if syntax.most == 1 else given.messages
-            native = replace(given, messages=messages, tools=options.tools, writes=None if writes else syntax)
+            native = replace(given, messages=messages, tools=options.tools, writes=writes)
             yield native, self._offer(syntax, options, tools, before)
         own = in_own_words(given.messages, options.tools)
         yield replace(given, messages=own), Offer(syntax=OWN, options=options, tools=tools, before=before)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from samovar.engines.calls import CallSyntax, arguments_of, definition_of
+from samovar.engines.calls import WritingSyntax, arguments_of, definition_of
 from samovar.engines.llama.controls import Mark, Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
@@ -34,7 +34,7 @@ class Given:
     """Further ones of the template, by name."""
     tools: Sequence[ToolDefinition] = ()
     """Definitions that it shows."""
-    writes: CallSyntax | None = None
+    writes: WritingSyntax | None = None
     """How calls are written into messages, since the template writes none; None if it does."""
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from samovar.engines.calls import ID_CHARACTERS, CallSyntax, arguments_of, call_id
+from samovar.engines.calls import ID_CHARACTERS, WritingSyntax, arguments_of, call_id
 from samovar.engines.llama.bounds import TooMuchError
 from samovar.engines.llama.controls import Mark
 from samovar.engines.llama.dialect import Dialect
@@ -60,7 +60,7 @@ class Turns:
         arguments: Mapping[str, Any] | None = None,
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        writes: CallSyntax | None = None,
+        writes: WritingSyntax | None = None,
     ) -> str:
         """The prompt, in which the text of each message has a part. `mark`: makes what the template gets.
 
@@ -102,7 +102,7 @@ class _Form:
         self,
         messages: Sequence[Message],
         mark: Mark,
-        writes: CallSyntax | None,
+        writes: WritingSyntax | None,
         *,
         in_parts: bool,
         is_folded: bool,
@@ -219,7 +219,7 @@ def _id(call: ToolCall) -> str:
     return call.id if _SHORT_ID.fullmatch(call.id) else call_id(call.id)
 
 
-def _forms(messages: Sequence[Message], mark: Mark, writes: CallSyntax | None) -> Iterator[_Form]:
+def _forms(messages: Sequence[Message], mark: Mark, writes: WritingSyntax | None) -> Iterator[_Form]:
     """The messages as they are, and then in the ways that other templates want."""
     yield _Form(messages, mark, writes, in_parts=False, is_folded=False)
     yield _Form(messages, mark, writes, in_parts=True, is_folded=False)
