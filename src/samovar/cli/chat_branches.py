@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from samovar.errors import NotFoundError, UsageError
+from samovar.errors import UsageError
 from samovar.executors.base import ExecutorAbilities, PromptReply, PromptRequest
 from samovar.generation import Message, Options, TokenCounts
 
@@ -157,9 +157,3 @@ class ChatTree:
     def change(self, **changes: str | None) -> None:
         """Another `model`, `executor` or `system` from now on; what was said stays."""
         self._set(replace(self.branch, held=None, **changes))  # type: ignore[arg-type]
-
-    def branch_named(self, name: str) -> ChatBranch:
-        """Raises `NotFoundError`."""
-        if name not in self._branches:
-            raise NotFoundError("branch", name, self._branches)
-        return self._branches[name]

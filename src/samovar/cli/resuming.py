@@ -21,6 +21,7 @@ from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
+from samovar.journal.leases import LEASE_S
 from samovar.running.uncertain import Decision, Decisions, undecided
 
 
@@ -86,19 +87,15 @@ def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
 def _free(journal: Journal, found: RunSummary) -> RunSummary:
     """The run, once the lease of a process that may have been killed has run out. Raises `UsageError`."""
     if found.status.is_over:
-        raise UsageError(f"Run {found.id} is over: it {_ended(found.status)}.")
+        raise UsageError(f"Run {found.id} is over ({found.status}).")
     left_s = found.until_s - time.time()
     if found.status is RunStatus.RUNNING and left_s > 0:
         say(f"samovar: {found.owner} may still drive the run; waiting {left_s:.0f} s")
-        time.sleep(left_s)
+        time.sleep(min(left_s, LEASE_S))  # a clock that was set back makes it no longer
         found = find_run(journal, found.id)
     if found.status is RunStatus.RUNNING:
         raise UsageError(f"Run {found.id} is driven by {found.owner}.")
     return found
-
-
-def _ended(status: RunStatus) -> str:
-    return "completed" if status is RunStatus.COMPLETED else f"was {status}"
 
 
 def _arguments(head: RunHead) -> dict[str, Any]:

@@ -134,10 +134,6 @@ class ChatTemplate:
             ends = [one for one in map(vocabulary.controls.__getitem__, texts) if one in ends] + ends
         return ends[0] if ends else -1
 
-    def call_tokens(self) -> frozenset[int]:
-        """The control tokens that calls of tools may have."""
-        return self.calling.tokens
-
     @property
     def stop(self) -> tuple[str, ...]:
         """Texts at which an answer ends, since the vocabulary has no token that would end it."""
