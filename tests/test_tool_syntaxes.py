@@ -20,6 +20,7 @@ from samovar.engines.call_syntaxes import TOOLS
 from samovar.engines.calls import (
     CallSyntax,
     UnenforceableError,
+    WritingSyntax,
     call_id,
     callable_of,
     calls_of,
@@ -176,7 +177,7 @@ VALUES = st.recursive(
 
 @pytest.mark.parametrize("syntax", [HERMES, LLAMA, MISTRAL, FLAT, LFM2, OWN])
 @given(arguments=st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), VALUES, max_size=4))
-def test_what_is_written_is_read_back(syntax: CallSyntax, arguments: dict[str, Any]) -> None:
+def test_what_is_written_is_read_back(syntax: WritingSyntax, arguments: dict[str, Any]) -> None:
     calls = [
         ToolCall(id=str(number), name=f"t.{number}", arguments=json.dumps(arguments)) for number in range(2)
     ]
@@ -193,7 +194,7 @@ def test_what_is_written_is_read_back(syntax: CallSyntax, arguments: dict[str, A
     syntax=st.sampled_from([HERMES, OWN, MISTRAL]),
 )
 def test_text_before_calls_is_text_however_the_answer_is_cut(
-    said: str, cuts: list[int], syntax: CallSyntax
+    said: str, cuts: list[int], syntax: WritingSyntax
 ) -> None:
     said = said.replace(syntax.trigger, "")
     calls = "".join(

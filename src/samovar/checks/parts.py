@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
+from typing import Any
 
 from samovar.actions.base import Action
 from samovar.errors import Fix, Place
@@ -25,7 +26,8 @@ def parts_of(value: object) -> Iterator[Template | Expression]:
         for item in value:
             yield from parts_of(item)
     else:
-        for name in _fields(type(value)):
+        kind: Any = type(value)
+        for name in _fields(kind):
             inner = getattr(value, name)
             if not isinstance(inner, Action):
                 yield from parts_of(inner)

@@ -31,7 +31,7 @@ from samovar.engines.llama.grammars import objection
 from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
-from samovar.engines.llama.offer import tools_note
+from samovar.engines.llama.offer import MOST_NOTES, tools_note
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
@@ -65,8 +65,6 @@ class LlamaModel:
         self._template, self._embedding = template, embedding
         self._spec, self._cost = spec, cost
         self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
-        self._tools_note: tuple[str, ...] = ()
-        """Of the last prompt whose tools took much of its context."""
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
         self._guidance = Guidance(binding, arenas.vocabulary, template.end, lambda: template.calling.tokens)
@@ -184,7 +182,8 @@ class LlamaModel:
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 request.constraint, request.tools_tokens = held_to, tools_tokens
-                self._tools_note = tools_note(options, tools_tokens, self._arena.cells) or self._tools_note
+                note = tools_note(options, tools_tokens, self._arena.cells)
+                self._notes = tuple(dict.fromkeys((*self._notes, *note)))[:MOST_NOTES]
                 self._arena.submit(request)
                 if held_to is not None:
                     held_to.add_done_callback(self._arena.told)
@@ -256,13 +255,7 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, arenas, usage = self._arena.books(), self._arenas, self._arenas.usage
-        notes = (
-            *self._binding.notes,
-            *self._arena.notes(),
-            *self._template.notes,
-            *self._notes,
-            *self._tools_note,
-        )
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,

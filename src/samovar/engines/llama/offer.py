@@ -17,6 +17,8 @@ from samovar.engines.calls import CallSyntax, GrammarRules, Tool, escaped, quote
 from samovar.errors import EngineError
 from samovar.generation import Form, Options
 
+MOST_NOTES = 4
+"""Of one model: about prompts whose tools take much of their context."""
 MOST_OF_CONTEXT = 0.25
 """The part of a context that definitions of tools may take unnoticed."""
 TOOLS_NOTE = (
