@@ -215,6 +215,7 @@ async def judged_calls(model: LlamaModel, seeds: Iterator[int], wanted: int) -> 
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_calls_of_a_random_model_parse_and_validate(families: dict[str, Path], name: str) -> None:
     async with loaded(families[name], 16384) as model:
@@ -232,6 +233,7 @@ async def test_many_calls_of_each_family_parse_and_validate(
         assert await judged_calls(model, count(1000 * (batch + 1)), CALLS_PER_FAMILY // 10) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_a_named_tool_is_the_one_that_is_called(families: dict[str, Path], name: str) -> None:
     async with loaded(families[name], 4096) as model:
@@ -241,6 +243,7 @@ async def test_a_named_tool_is_the_one_that_is_called(families: dict[str, Path],
             assert end.reason is FinishReason.LENGTH or {call.name for call in end.calls} == {"read"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_none_is_never_a_call(families: dict[str, Path], name: str) -> None:
     async with loaded(families[name], 4096) as model:
@@ -264,6 +267,7 @@ async def test_auto_is_text_or_calls_and_calls_are_no_text(families: dict[str, P
             assert trigger not in texts["text"] or name.endswith("tokens") or FAMILIES[name].controls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hermes", "mistral", "own"])
 async def test_an_answer_of_a_schema_may_be_a_call_instead(families: dict[str, Path], name: str) -> None:
     schema = json.dumps({"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"],
@@ -446,6 +450,7 @@ async def evaluated(model: LlamaModel, question: str, tools: tuple[ToolDefinitio
     return end.tokens.evaluated, end.tokens.reused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hermes", "own", "coder", "gemma", "lfm2", "mistral", "llama"])
 async def test_definitions_are_evaluated_once_and_in_a_new_process_not_at_all(
     families: dict[str, Path], name: str, tmp_path: Path
