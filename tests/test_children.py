@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,18 @@ async def test_a_file_is_for_the_program_alone_and_gone_with_it() -> None:
         assert not Path(found["path"]).exists()
 
 
-async def test_a_program_that_cannot_be_started_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_program_that_cannot_be_started_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     async with ChildPrograms.open("r") as children:
-        before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("samovar-*"))
         for words, folder in ((("/no/such",), tmp_path), ((sys.executable,), tmp_path / "none")):
             with pytest.raises(ChildProgramError, match="could not be started"):
                 await children.start(ProgramToStart(words=words, environment={}, folder=folder))
         assert children.alive == 0
-        assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("samovar-*")) <= before
+        assert list(temporary.iterdir()) == []
 
 
 async def test_one_that_hears_no_signal_is_killed_with_all_that_it_has_started() -> None:
