@@ -1,8 +1,8 @@
 """Makes the grammars of one model, and begins before its load if that is wanted and its tokens were kept.
 
 Above: `guidance.py`, which has them made; `loading.py`, which begins. Below: `grammars.py`, `token_table.py`.
-A load leaves a core idle for most of the time, and the evaluation of a prompt leaves none. Without a table that
-was kept nothing is begun: reading a vocabulary twice takes longer than making the tables behind the load.
+A load leaves a core idle for most of the time, and the evaluation of a prompt leaves none. Without a table
+that was kept nothing is begun: reading a vocabulary twice takes longer than making the tables behind the load.
 """
 
 from __future__ import annotations
