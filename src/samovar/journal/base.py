@@ -25,6 +25,10 @@ from typing import Protocol
 
 from samovar.events import NOTHING, PromptFigures, RunError
 from samovar.generation import Message, TokenCounts
+from samovar.journal.people import AskedPeople, People
+from samovar.journal.visit_parts import ForkEnds as ForkEnds
+from samovar.journal.visit_parts import Used as Used
+from samovar.journal.visit_parts import VisitKey as VisitKey
 
 
 class RunStatus(StrEnum):
@@ -50,23 +54,6 @@ class RunStatus(StrEnum):
 
 
 _GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitKey:
-    """Names one visit within its run, the same in whatever order branches and items come."""
-
-    path: str
-    """Path of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
-    line: str = ""
-    """The branches around it, the outermost first, as `Left/Inner`; empty outside of forks."""
-    nth: int = 1
-    """Which visit of that state on that line, from 1."""
-
-    def __str__(self) -> str:
-        branch = f" in branch {self.line}" if self.line else ""
-        times = f" (visit {self.nth})" if self.nth > 1 else ""
-        return f"{self.path}{branch}{times}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +101,10 @@ class VisitOutcome:
     exchanges: tuple[Exchange, ...] = ()
     spent: TokenCounts = field(default_factory=TokenCounts)
     """By attempts that failed, besides what is in `figures`."""
+    used: Used = field(default_factory=Used)
+    """By the visit and all within it."""
+    is_given_up: bool = False
+    """It did not end: what it was within has ended without it, as a fork that did not wait for its branch."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
 
@@ -145,6 +136,8 @@ class RunHead:
     """What it begins with, typed; a secret is not among them."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
 
@@ -176,6 +169,10 @@ class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
+    asked: AskedPeople
+    """Its questions."""
+    driven_s: float
+    """How long it was driven before it was opened; the time in which nobody did does not count."""
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""
@@ -190,8 +187,19 @@ class KeptRun(Protocol):
         """A visit begins, or begins again. Raises `JournalError`."""
         ...
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        """A visit has ended. Raises `JournalError`."""
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, is_whole: bool = False) -> None:
+        """A visit has ended; `is_whole`: with all visits within it, and those that have not are given up.
+
+        Raises `JournalError`.
+        """
+        ...
+
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        """How the branches that began with a visit had ended when the run was opened, if that was kept."""
+        ...
+
+    async def decide(self, fork: ForkEnds) -> None:
+        """A fork is over, and what did not end in its lost branches is given up. Raises `JournalError`."""
         ...
 
     async def end(self, status: RunStatus, message: str = "") -> None:
@@ -202,8 +210,25 @@ class KeptRun(Protocol):
 class Journal(Protocol):
     """A place where runs are kept."""
 
+    @property
+    def people(self) -> People:
+        """What any process may do about the runs, whoever drives them."""
+        ...
+
+    def proof(self, name: str, value: object) -> str:
+        """A keyed hash of a secret, to tell it from another one. Raises `JournalError`."""
+        ...
+
+    def is_proved(self, proof: str, name: str, value: object) -> bool:
+        """Whether a secret is the one of that hash. Raises `JournalError` if the key is not there any more."""
+        ...
+
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
-        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted."""
+        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted.
+
+        If somebody wants the run to end, what is within is cancelled, the run is over as cancelled, and
+        `CalledOffError` comes out; as with `reopen`.
+        """
         ...
 
     def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:

@@ -28,7 +28,9 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, ForkEnds, RunHead, Used, VisitOutcome
+from samovar.journal.people import KeptQuestion
+from samovar.journal.visit_parts import VisitKey
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -39,6 +41,8 @@ _RECORDS: Mapping[str, type] = {
         Caller,
         ChosenValue,
         Exchange,
+        ForkEnds,
+        KeptQuestion,
         Message,
         MessagePart,
         Options,
@@ -50,6 +54,8 @@ _RECORDS: Mapping[str, type] = {
         TokenCounts,
         ToolCall,
         ToolDefinition,
+        Used,
+        VisitKey,
         VisitOutcome,
     )
 }

@@ -51,9 +51,31 @@ CREATE TABLE text (
     body        TEXT               -- NULL: it is in a file of that name beside the journal
 ) WITHOUT ROWID;
 """
+PEOPLE = """
+ALTER TABLE run ADD COLUMN wish TEXT;         -- what somebody wants of the process that drives it
+ALTER TABLE run ADD COLUMN driven_s REAL NOT NULL DEFAULT 0;  -- how long processes have driven it
+CREATE INDEX visit_begun ON visit (run, number);
+CREATE TABLE question (
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    path        TEXT NOT NULL,
+    line        TEXT NOT NULL,
+    nth         INTEGER NOT NULL,
+    asked       TEXT NOT NULL,     -- the question, as codec.py writes it
+    answer      TEXT,              -- NULL: nobody has answered
+    PRIMARY KEY (run, path, line, nth)
+) WITHOUT ROWID;
+CREATE TABLE fork (
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    path        TEXT NOT NULL,     -- of the visit that the branches began with
+    line        TEXT NOT NULL,
+    nth         INTEGER NOT NULL,
+    ends        TEXT NOT NULL,     -- how its branches ended, where that depends on which was first
+    PRIMARY KEY (run, path, line, nth)
+) WITHOUT ROWID;
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1,)
+MIGRATIONS: Sequence[str] = (VERSION_1, PEOPLE)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 
