@@ -20,6 +20,7 @@ from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunSummary
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.memory import resident_bytes
 from samovar.projects.places import state_folder
 from samovar.projects.trust import text_digest
 from samovar.running.keeping import Keeping
@@ -61,14 +62,19 @@ def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
         journal.close()
 
 
-def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Digests of the files of a workflow and of all it runs, by their whole paths."""
+def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The texts of the files of a workflow and of all it runs, by their whole paths."""
     found: dict[str, str] = {}
     for one in library.tree(workflow):
         if one.path is not None:
             path = current_folder() / one.path
-            found[str(path)] = text_digest(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            found[str(path)] = path.read_text(encoding="utf-8", errors="surrogateescape")
     return found
+
+
+def digests(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """Their digests, by which a change is seen."""
+    return {path: text_digest(text) for path, text in texts.items()}
 
 
 @contextmanager
@@ -79,14 +85,17 @@ def keeping_for(
     if not is_kept(settings) and arguments.goes_on is None:
         yield None
         return
+    texts = sources(workflow, library)
     with open_journal(settings) as journal:
         yield Keeping(
             journal=journal,
             goes_on=arguments.goes_on,
             options=arguments.kept,
             uncertain=arguments.uncertain,
-            digests=digests(workflow, library),
+            digests=digests(texts),
+            sources=texts,
             folder=current_folder(),
+            resident_bytes=resident_bytes,
         )
 
 

@@ -16,26 +16,31 @@ from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
+    KeptEnd,
     KeptVisit,
     RunHead,
     RunStatus,
     RunSummary,
+    Step,
     VisitKey,
 )
-from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
 from samovar.journal.sqlite_run import SqliteRun
-from samovar.journal.texts import Texts
+from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, head, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
     "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+)
+_STEPS = (
+    "SELECT path, line, nth, target, label, at FROM step "
+    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number"
 )
 
 
@@ -56,24 +61,29 @@ class SqliteJournal:
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s = self._open(), owner(), time.time()
+        writer, who, now_s, kept = self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
             cursor = connection.execute(
-                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
+                "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 (
                     head.id,
                     head.workflow,
                     RunStatus.RUNNING,
                     head.started_at,
                     now_s,
-                    to_json(head),
+                    kept.inline or "",
+                    kept.digest,
+                    None if head.path is None else str(head.path),
+                    head.folder,
                     who,
                     now_s + LEASE_S,
                 ),
             )
-            return int(cursor.lastrowid)
+            number = int(cursor.lastrowid)
+            self._texts.keep(connection, number, kept)
+            return number
 
         number = await writer.write(insert)
         async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
@@ -141,8 +151,8 @@ class SqliteJournal:
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            row = connection.execute("SELECT head FROM run WHERE id = ?", (run,)).fetchone()
-        head = from_json(row[0])
+            row = connection.execute("SELECT head, head_text FROM run WHERE id = ?", (run,)).fetchone()
+            head = self._texts.value(connection, *row)
         if not isinstance(head, RunHead):
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
@@ -153,20 +163,33 @@ class SqliteJournal:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
 
+    def steps(self, run: str) -> Iterator[Step]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
+                source = VisitKey(path=path, line=line, nth=nth)
+                yield Step(source=source, target=target or None, label=label, at=at)
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute("SELECT ending, ending_text FROM run WHERE id = ?", (run,)).fetchone()
+            end = self._texts.value(connection, *row)
+        return end if isinstance(end, KeptEnd) else None
+
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
         """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
-        known = [one.id for one in self.runs()]
         connection = connect_to_read(self.file)
-        if connection is None or run not in known:
-            raise NotFoundError("run", run, known[:200])
+        if connection is None:
+            raise NotFoundError("run", run)
         with closing(connection):
+            if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
+                raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
             yield connection
 
     def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
         path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row
-        if digest is not None:
-            outcome = self._texts.read(connection, digest)
         intent = Intent(
             key=VisitKey(path=path, line=line, nth=nth),
             number=number,
@@ -174,18 +197,18 @@ class SqliteJournal:
             entered_at=entered_at,
             is_repeatable=bool(repeatable),
         )
-        return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
+        return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
 
 
 def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
-    head, status = from_json(row[12]), RunStatus(row[2])
-    if status is RunStatus.RUNNING and (row[13] is None or row[14] <= now_s):
+    status = RunStatus(row[2])
+    if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
         status = RunStatus.INTERRUPTED
     return RunSummary(
         id=row[0],
         workflow=row[1],
-        path=head.path,
-        folder=head.folder,
+        path=None if row[12] is None else Path(row[12]),
+        folder=row[13],
         status=status,
         started_at=row[3],
         touched_at=row[4],
@@ -193,6 +216,6 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         visits=row[6],
         tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
         message=row[11],
-        owner=row[13] or "",
-        until_s=row[14],
+        owner=row[14] or "",
+        until_s=row[15],
     )

@@ -1,22 +1,53 @@
-"""Long outcomes: each kept once, by its digest; the longest as files beside the journal.
+"""Long texts: each kept once, by its digest, however many visits have it; the longest as files beside.
 
 Above: `sqlite.py`. Below: files. A file is there before the row that names it, so that a process killed in
-between leaves at most a file that nobody names.
+between leaves at most a file that nobody names. A text is there as long as a run uses it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samovar.errors import JournalError, UsageError
 from samovar.files import write_whole
+from samovar.journal.codec import from_json, to_json, written
 
 SHORT_CHARS = 2_000
-"""Up to here an outcome is in the row of its visit."""
+"""Up to here what is left of an outcome is in the row of its visit."""
 LONG_CHARS = 1_000_000
-"""From here on it is a file."""
+"""From here on a text is a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A value as it is kept."""
+
+    inline: str | None
+    """For its row; None: `digest` has it."""
+    digest: str | None
+    apart: Mapping[str, str]
+    """The texts that are kept apart, by digest."""
+
+
+def cut(value: object) -> Cut:
+    """A value without its long texts, and these. Raises `JournalError` for one that cannot be kept."""
+    apart: dict[str, str] = {}
+
+    def keep(body: str) -> str:
+        digest = hashlib.sha256(body.encode("ascii")).hexdigest()
+        apart[digest] = body
+        return digest
+
+    inline = to_json(value, lambda text: keep(written(text)))
+    if len(inline) <= SHORT_CHARS:
+        return Cut(inline=inline, digest=None, apart=apart)
+    return Cut(inline=None, digest=keep(inline), apart=apart)
 
 
 class Texts:
@@ -25,20 +56,24 @@ class Texts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, connection: Any, text: str) -> tuple[str | None, str | None]:
-        """Keeps a text: gives it for its row, or the digest that it is found by. Raises `JournalError`."""
-        if len(text) <= SHORT_CHARS:
-            return text, None
-        digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-        body: str | None = text
-        if len(text) >= LONG_CHARS:
-            self._write(digest, text)
-            body = None
-        connection.execute("INSERT OR IGNORE INTO text (digest, body) VALUES (?, ?)", (digest, body))
-        return None, digest
+    def keep(self, connection: Any, run: int, kept: Cut) -> None:
+        """Keeps what is apart, for the run of that number. Raises `JournalError`."""
+        for digest, text in kept.apart.items():
+            body: str | None = text
+            if len(text) >= LONG_CHARS:
+                self._write(digest, text)
+                body = None
+            connection.execute("INSERT OR IGNORE INTO text (digest, body) VALUES (?, ?)", (digest, body))
+            connection.execute("INSERT OR IGNORE INTO used (run, digest) VALUES (?, ?)", (run, digest))
 
-    def read(self, connection: Any, digest: str) -> str:
-        """The text of a digest. Raises `JournalError` if it is not there as it was."""
+    def value(self, connection: Any, inline: str | None, digest: str | None = None) -> Any:
+        """The value that was cut. Raises `JournalError` if a text is not there as it was."""
+        text = inline if digest is None else self._read(connection, digest)
+        if text is None:
+            return None
+        return from_json(text, lambda one: str(json.loads(self._read(connection, one))))
+
+    def _read(self, connection: Any, digest: str) -> str:
         row = connection.execute("SELECT body FROM text WHERE digest = ?", (digest,)).fetchone()
         if row is not None and row[0] is not None:
             return str(row[0])
@@ -59,3 +94,18 @@ class Texts:
             write_whole(path, text)
         except (OSError, UsageError) as error:
             raise JournalError(f"A value cannot be kept: {error}.") from error
+
+    def drop_unused(self, connection: Any) -> None:
+        """Removes the texts that no run uses, and files that no row names.
+
+        Within a transaction, in which nobody else keeps a text. A text that is kept again later is written
+        again, so that a process killed here loses nothing.
+        """
+        unused = "SELECT digest FROM text WHERE digest NOT IN (SELECT digest FROM used)"
+        gone = [row[0] for row in connection.execute(f"{unused} AND body IS NULL")]
+        connection.execute(f"DELETE FROM text WHERE digest IN ({unused})")
+        beside = [one.name for one in self._folder.iterdir()] if self._folder.is_dir() else []
+        named = {row[0] for row in connection.execute("SELECT digest FROM text WHERE body IS NULL")}
+        for name in {*gone, *beside} - named:
+            with suppress(OSError):
+                (self._folder / name).unlink()

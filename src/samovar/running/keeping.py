@@ -5,7 +5,7 @@ Above: the runner, the doors. Below: the journal's contract.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +29,12 @@ class Keeping:
     """What becomes of visits that were interrupted and may not simply be done again."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes; None: not measured."""
 
 
 @asynccontextmanager
@@ -52,6 +56,7 @@ async def kept_run(
         folder=str(keeping.folder),
         started_at=started.started_at,
         digests=keeping.digests,
+        sources=keeping.sources,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
