@@ -51,9 +51,17 @@ CREATE TABLE text (
     body        TEXT               -- NULL: it is in a file of that name beside the journal
 ) WITHOUT ROWID;
 """
+VERSION_2 = """
+ALTER TABLE run ADD COLUMN path TEXT;       -- of the workflow's file, so that lists need no head
+ALTER TABLE run ADD COLUMN folder TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN head_text TEXT;  -- where a long head is: the digest in the table text
+UPDATE run SET path = json_extract(head, '$.path.is'), folder = json_extract(head, '$.folder');
+CREATE INDEX visit_text ON visit (text) WHERE text IS NOT NULL;
+CREATE INDEX run_head_text ON run (head_text) WHERE head_text IS NOT NULL;
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1,)
+MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

@@ -7,6 +7,9 @@ between leaves at most a file that nobody names.
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,32 @@ class Texts:
         if hashlib.sha256(text.encode("ascii")).hexdigest() != digest:
             raise JournalError(f"A value of the journal was changed: {self._folder / digest}.")
         return text
+
+    def drop_unused(self, connection: Any, digests: Iterable[str]) -> None:
+        """Deletes those of the texts that nothing names any more, within a transaction that writes.
+
+        A file is deleted within it too: whoever would name it again has to wait, and finds it gone.
+        """
+        for digest in digests:
+            found = connection.execute(
+                "SELECT body IS NULL FROM text WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM visit "
+                "WHERE visit.text = digest) AND NOT EXISTS (SELECT 1 FROM run WHERE run.head_text = digest)",
+                (digest,),
+            ).fetchone()
+            if found is None:
+                continue
+            connection.execute("DELETE FROM text WHERE digest = ?", (digest,))
+            if found[0]:
+                with suppress(OSError):  # it is named by nothing, and so only takes room
+                    (self._folder / digest).unlink()
+
+    def beside_bytes(self) -> int:
+        """How much the files take."""
+        try:
+            with os.scandir(self._folder) as found:
+                return sum(one.stat().st_size for one in found)
+        except OSError:
+            return 0
 
     def _write(self, digest: str, text: str) -> None:
         path = self._folder / digest
