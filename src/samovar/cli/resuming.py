@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.app import open_library
-from samovar.cli.keeping import digests, find_run, open_journal, sources
+from samovar.cli.keeping import digests, find_run, open_journal
 from samovar.cli.run import run_workflow
 from samovar.cli.run_arguments import KEPT, RunArguments
 from samovar.cli.terminal import say
@@ -51,6 +51,10 @@ def resume_run(arguments: ResumeArguments) -> int:
     with open_journal(settings) as journal:
         found = _free(journal, find_run(journal, arguments.run, can_go_on=True))
         head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
+    if head.is_outline:
+        raise UsageError(
+            f'Only the outline of run {found.id} was kept (`journal = "outline"`), so it cannot continue.'
+        )
     kept = RunArguments(
         variables=arguments.variables,
         switches=(),
@@ -140,7 +144,7 @@ def _go_to(head: RunHead) -> None:
 def _check_unchanged(head: RunHead, arguments: RunArguments) -> None:
     """Raises `UsageError` if a workflow is not as it was: what is done was done for another one."""
     library = open_library(current_folder())
-    now = digests(sources(library.workflow(arguments.workflow, lenient=arguments.lenient), library))
+    now = digests(library.workflow(arguments.workflow, lenient=arguments.lenient), library)
     changed = [path for path, digest in now.items() if head.digests.get(path) != digest]
     if changed:
         raise UsageError(

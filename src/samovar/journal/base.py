@@ -42,6 +42,8 @@ class RunStatus(StrEnum):
     LIMITED = "limited"
     STUCK = "stuck"
     CANCELLED = "cancelled"
+    UNKEPT = "unkept"
+    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
 
     @property
     def is_over(self) -> bool:
@@ -191,6 +193,8 @@ class RunHead:
     """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    is_outline: bool = False
+    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +250,13 @@ class KeptRun(Protocol):
         """The run is over, or waits. Raises `JournalError`."""
         ...
 
+    async def abandon(self, message: str) -> None:
+        """The run goes on without being kept: what it does from here on nobody will know.
+
+        Returns once that is kept, as `RunStatus.UNKEPT`. Raises `JournalError` if not even that can be.
+        """
+        ...
+
 
 class Journal(Protocol):
     """A place where runs are kept."""
@@ -260,6 +271,10 @@ class Journal(Protocol):
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """The newest first."""
+        ...
+
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """The run of that file that began last."""
         ...
 
     def head(self, run: str) -> RunHead:

@@ -9,8 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import anyio
+import anyio.to_thread
 
 from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
@@ -26,6 +30,7 @@ from samovar.journal.base import (
 )
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
@@ -47,8 +52,9 @@ _STEPS = (
 class SqliteJournal:
     """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, *, retention: Retention | None = None) -> None:
+        """`retention`: how much is kept; None: everything."""
+        self.file, self._retention = file, retention
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
 
@@ -61,10 +67,10 @@ class SqliteJournal:
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s, kept = self._open(), owner(), time.time(), cut(head)
+        writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
-            cursor = connection.execute(
+            connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
                 "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 (
@@ -81,18 +87,20 @@ class SqliteJournal:
                     now_s + LEASE_S,
                 ),
             )
-            number = int(cursor.lastrowid)
+            number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
             self._texts.keep(connection, number, kept)
             return number
 
         number = await writer.write(insert)
+        if self._retention is not None:
+            writer.when_idle(Pruner(self._texts, self._retention).step)
         async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
             yield run
 
     @asynccontextmanager
     async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who = self._open(), owner()
+        writer, who = await self._open(), owner()
 
         def take(connection: Any) -> tuple[int, int]:
             now_s = time.time()
@@ -120,6 +128,24 @@ class SqliteJournal:
         async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
             yield driven
 
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """See `base.Journal`."""
+        if not self.file.exists():
+            return ()
+        if self._writer is None:
+            self._writer = Writer(self.file)
+        writer, removed = self._writer, []
+        for run in runs:
+            is_gone: bool | None = False
+            while is_gone is False:
+                is_gone = writer.write_now(partial(delete_unused, texts=self._texts, run=run))
+            if is_gone:
+                removed.append(run)
+        writer.write_now(self._texts.sweep)
+        while writer.write_now(give_space_back):
+            pass
+        return removed
+
     @asynccontextmanager
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async with renewing(run.renew):
@@ -128,9 +154,13 @@ class SqliteJournal:
             finally:
                 run.give_back()
 
-    def _open(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(self.file)
+    async def _open(self) -> Writer:
+        if self._writer is None:  # it may have to wait for another process: in a thread that may
+            opened = await anyio.to_thread.run_sync(Writer, self.file)
+            if self._writer is None:
+                self._writer = opened
+            else:
+                opened.close()
         return self._writer
 
     # Reading.
@@ -147,6 +177,17 @@ class SqliteJournal:
         now_s = time.time()
         for row in rows:
             yield _summary(row, now_s)
+
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """See `base.Journal`."""
+        connection = connect_to_read(self.file)
+        if connection is None:
+            return None
+        with closing(connection):
+            row = connection.execute(
+                f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
+            ).fetchone()
+        return None if row is None else _summary(row, time.time())
 
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""

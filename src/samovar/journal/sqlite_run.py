@@ -5,12 +5,13 @@ Above: `sqlite.py`, which opens it. Below: the writer, texts. Each write looks a
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from samovar.errors import LeaseLostError
+from samovar.errors import JournalError, LeaseLostError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
@@ -26,6 +27,7 @@ from samovar.journal.leases import LEASE_S
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
+log = logging.getLogger(__name__)
 MOST_STEPS = 200
 """Steps that wait for the next write."""
 
@@ -143,8 +145,24 @@ class SqliteRun:
         await self._writer.write(update)
         self._is_over = True
 
+    async def abandon(self, message: str) -> None:
+        now_s = time.time()
+
+        def update(connection: Any) -> None:
+            connection.execute(
+                "UPDATE run SET status = ?, message = ?, touched_at = ?, owner = NULL, until_s = 0 "
+                "WHERE number = ? AND lease = ?",
+                (RunStatus.UNKEPT, message, now_s, self._number, self._lease),
+            )
+
+        await self._writer.write(update, is_synced=True)
+        self._is_over = True
+
     async def renew(self) -> None:
-        """The lease is good for another while. Raises `LeaseLostError`."""
+        """The lease is good for another while. Raises `LeaseLostError`.
+
+        If it cannot be written the next time may do; the lease decides, as for a process that was stopped.
+        """
 
         def update(connection: Any) -> None:
             if not self._is_over:
@@ -155,10 +173,15 @@ class SqliteRun:
                     (now_s + LEASE_S, now_s, self._number),
                 )
 
-        await self._writer.write(update)
+        try:
+            await self._writer.write(update)
+        except LeaseLostError:
+            raise
+        except JournalError as error:
+            log.warning("The lease of run %s is not renewed: %s", self.head.id, error)
 
     def give_back(self) -> None:
-        """Nobody drives the run any more, unless it is over."""
+        """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
         if self._is_over:
             return
 
@@ -172,7 +195,10 @@ class SqliteRun:
             if cursor.rowcount:
                 self._write_steps(connection, steps)
 
-        self._writer.write_now(update)
+        try:
+            self._writer.write_now(update)
+        except JournalError as error:
+            log.warning("The lease of run %s is not given back: %s", self.head.id, error)
 
     def _take_steps(self) -> list[Step]:
         taken, self._steps = self._steps, []

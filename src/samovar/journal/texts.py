@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,37 @@ class Texts:
             raise JournalError(f"A value of the journal was changed: {self._folder / digest}.")
         return text
 
+    def drop_unused(self, connection: Any, digests: Iterable[str]) -> None:
+        """Deletes those texts that no run uses any more, within a transaction; `sweep` deletes files."""
+        connection.executemany(
+            "DELETE FROM text WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE digest = ?1)",
+            [(digest,) for digest in digests],
+        )
+
+    def sweep(self, connection: Any) -> None:
+        """Deletes the files that no row names, within a transaction that writes.
+
+        Nobody keeps a text meanwhile. The rows went in an earlier transaction: a file that a row still needs
+        is never deleted, wherever the process ends.
+        """
+        try:
+            beside = os.listdir(self._folder)
+        except OSError:
+            return
+        named = {row[0] for row in connection.execute("SELECT digest FROM text WHERE body IS NULL")}
+        for name in beside:
+            if name not in named:
+                with suppress(OSError):  # it is named by nothing, and so only takes room
+                    (self._folder / name).unlink()
+
+    def beside_bytes(self) -> int:
+        """How much the files take."""
+        try:
+            with os.scandir(self._folder) as found:
+                return sum(one.stat().st_size for one in found)
+        except OSError:
+            return 0
+
     def _write(self, digest: str, text: str) -> None:
         path = self._folder / digest
         if path.exists():
@@ -94,18 +126,3 @@ class Texts:
             write_whole(path, text)
         except (OSError, UsageError) as error:
             raise JournalError(f"A value cannot be kept: {error}.") from error
-
-    def drop_unused(self, connection: Any) -> None:
-        """Removes the texts that no run uses, and files that no row names.
-
-        Within a transaction, in which nobody else keeps a text. A text that is kept again later is written
-        again, so that a process killed here loses nothing.
-        """
-        unused = "SELECT digest FROM text WHERE digest NOT IN (SELECT digest FROM used)"
-        gone = [row[0] for row in connection.execute(f"{unused} AND body IS NULL")]
-        connection.execute(f"DELETE FROM text WHERE digest IN ({unused})")
-        beside = [one.name for one in self._folder.iterdir()] if self._folder.is_dir() else []
-        named = {row[0] for row in connection.execute("SELECT digest FROM text WHERE body IS NULL")}
-        for name in {*gone, *beside} - named:
-            with suppress(OSError):
-                (self._folder / name).unlink()
