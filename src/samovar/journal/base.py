@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Protocol
 
 from samovar.events import NOTHING, PromptFigures, RunError
-from samovar.generation import Message, TokenCounts
+from samovar.generation import TokenCounts
 from samovar.journal.people import AskedPeople, People
+from samovar.journal.visit_parts import Charges as Charges
+from samovar.journal.visit_parts import Exchange as Exchange
 from samovar.journal.visit_parts import ForkEnds as ForkEnds
-from samovar.journal.visit_parts import Used as Used
+from samovar.journal.visit_parts import LoadWait as LoadWait
+from samovar.journal.visit_parts import Step as Step
 from samovar.journal.visit_parts import VisitKey as VisitKey
 
 
@@ -46,6 +49,8 @@ class RunStatus(StrEnum):
     LIMITED = "limited"
     STUCK = "stuck"
     CANCELLED = "cancelled"
+    UNKEPT = "unkept"
+    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
 
     @property
     def is_over(self) -> bool:
@@ -72,17 +77,6 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """One request of a prompt and what was answered, so that a conversation can be reported again."""
-
-    session: str | None
-    fork: str | None
-    messages: tuple[Message, ...]
-    answer: Message | None
-    """None if there was none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class VisitOutcome:
     """How a visit ended: all that the run needs to continue from it. Values are without loss."""
 
@@ -101,12 +95,24 @@ class VisitOutcome:
     exchanges: tuple[Exchange, ...] = ()
     spent: TokenCounts = field(default_factory=TokenCounts)
     """By attempts that failed, besides what is in `figures`."""
-    used: Used = field(default_factory=Used)
+    used: Charges = field(default_factory=Charges)
     """By the visit and all within it."""
     is_given_up: bool = False
     """It did not end: what it was within has ended without it, as a fork that did not wait for its branch."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
+    memory_bytes: int | None = None
+    """Resident bytes of the process when it ended; None: not measured."""
+    loads: tuple[LoadWait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEnd:
+    """What a run ended with."""
+
+    variables: Mapping[str, object]
+    is_concealed: bool = False
+    """As in `VisitOutcome`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +140,16 @@ class RunHead:
     """Digests of the texts of the workflow and of all it runs, by file."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """What it begins with, typed; a secret is not among them."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of the workflow and of all it runs, by file, as they were when it began."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
     proofs: Mapping[str, str] = field(default_factory=dict)
     """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    is_outline: bool = False
+    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +212,19 @@ class KeptRun(Protocol):
         """A fork is over, and what did not end in its lost branches is given up. Raises `JournalError`."""
         ...
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
+    async def step(self, step: Step) -> None:
+        """A transition was taken. It is kept with what is written next. Raises `JournalError`."""
+        ...
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+    async def abandon(self, message: str) -> None:
+        """The run goes on without being kept: what it does from here on nobody will know.
+
+        Returns once that is kept, as `RunStatus.UNKEPT`. Raises `JournalError` if not even that can be.
+        """
         ...
 
 
@@ -220,7 +241,7 @@ class Journal(Protocol):
         ...
 
     def is_proved(self, proof: str, name: str, value: object) -> bool:
-        """Whether a secret is the one of that hash. Raises `JournalError` if the key is not there any more."""
+        """Whether a secret is the one of that hash. Raises `JournalError` if the key is gone."""
         ...
 
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
@@ -239,10 +260,29 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """The run of that file that began last."""
+        ...
+
     def head(self, run: str) -> RunHead:
         """What a run began with. Raises `NotFoundError`."""
         ...
 
     def visits(self, run: str) -> Iterator[KeptVisit]:
         """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+        ...
+
+    def steps(self, run: str) -> Iterator[Step]:
+        """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
+        ...
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """What a run ended with; None: it has not. Raises `NotFoundError`."""
+        ...
+
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """Removes runs and all that only they have, and gives the space back.
+
+        Gives those that were removed: a run that is driven or waits stays. Raises `JournalError`.
+        """
         ...

@@ -126,6 +126,7 @@ class SqlitePeople:
     """See `people.People`."""
 
     def __init__(self, file: Path, writer: Callable[[], Writer]) -> None:
+        """`writer`: gives that of the journal, in a thread that may wait."""
         self._file, self._writer = file, writer
 
     def questions(self, run: str | None = None) -> Sequence[KeptQuestion]:
@@ -177,8 +178,8 @@ class SqlitePeople:
                 connection.execute("UPDATE run SET wish = ? WHERE number = ?", (CANCEL, number))
                 return False
             connection.execute(  # with another lease: a process that was stopped must not go on with it
-                "UPDATE run SET status = 'cancelled', ended_at = ?, touched_at = ?, owner = NULL, until_s = 0, "
-                "lease = lease + 1, message = ? WHERE number = ?",
+                "UPDATE run SET status = 'cancelled', ended_at = ?, touched_at = ?, owner = NULL, "
+                "until_s = 0, lease = lease + 1, message = ? WHERE number = ?",
                 (now_s, now_s, CANCELLED, number),
             )
             return True

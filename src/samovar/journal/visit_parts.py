@@ -1,12 +1,14 @@
-"""What names a visit within its run, whatever the order in which visits begin; what one used; ends of forks.
+"""The parts of what is kept of visits: their names, what they used and said, where they led, ends of forks.
 
-Above: the contract and its members. Below: nothing.
+Above: the contract, its members, the questions to people. Below: messages and counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from samovar.generation import Message, TokenCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class VisitKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class Charges:
     """What counts toward the limits of a run."""
 
     transitions: int = 0
@@ -55,3 +57,44 @@ class ForkEnds:
         """The branches that were cancelled, as lines of visits."""
         around = f"{self.key.line}/" if self.key.line else ""
         return tuple(around + branch for branch, end in self.ends.items() if end == "cancelled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request of a prompt and what was answered, so that a conversation can be reported again."""
+
+    session: str | None
+    fork: str | None
+    messages: tuple[Message, ...]
+    answer: Message | None
+    """None if there was none."""
+    model: str = ""
+    """The reference of the model that answered."""
+    executor: str = ""
+    """The name of the one that answered; empty if it is not told."""
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    duration_s: float = 0.0
+    """From the request to the last token, waiting and loading included."""
+    first_token_s: float | None = None
+    """From the request to the first token; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadWait:
+    """A visit waited for a model that was loaded meanwhile."""
+
+    model: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A transition that was taken."""
+
+    source: VisitKey
+    """The visit that it leaves."""
+    target: str | None
+    """Path of the state that it leads to; None: the end."""
+    label: str
+    at: float
+    """Seconds since 1970."""
