@@ -108,6 +108,8 @@ class ActionContext:
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
+    gone_s: float = 0.0
+    """How long ago the visit began, in an earlier process: of the time limit of what asks a person."""
     attempt_failed: TellAttempt = ignore
     """Records an attempt that failed, where another one follows; raises what ends the run."""
     tools: Toolbox[ActionContext] = field(default_factory=NoTools)
@@ -145,6 +147,8 @@ class Action(ABC):
     """What it does is visits of their own, each of which a journal keeps."""
     takes_items: ClassVar[bool] = False
     """Its line may have a `for each`."""
+    asks_person: ClassVar[bool] = False
+    """It asks a person. Its time limit runs on while no process drives the run."""
     keeps_time: ClassVar[bool] = False
     """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place

@@ -7,7 +7,7 @@ have it told to the executor with the first prompt that continues one. Below: th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from samovar.generation import Message, TokenCounts
 from samovar.journal.base import Exchange, KeptVisit, VisitKey
@@ -20,7 +20,7 @@ class Conversations:
 
     def __init__(self, kept: Iterable[KeptVisit] = ()) -> None:
         """`kept`: the visits that the journal has."""
-        self._within = _spent_within(kept)
+        self._within = _tokens_within(kept)
         self._said: dict[str, tuple[Message, ...]] = {}
 
     def note(self, exchange: Exchange) -> None:
@@ -41,20 +41,37 @@ class Conversations:
         """The same, for one that only starts from a copy of it."""
         return () if session is None else self._said.get(session, ())
 
-    def spent_within(self, key: VisitKey) -> TokenCounts:
-        """What was spent by the visits within one that is not performed again: of its items, or below it."""
-        return self._within.get(key.path, TokenCounts())
+    def tokens_within(self, key: VisitKey) -> TokenCounts:
+        """The tokens of the visits within one that is not performed again: of its items, or below it."""
+        return self._within.get(key, TokenCounts())
 
 
-def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
-    """By path, what the visits below it, or of its items, have spent."""
-    found: dict[str, TokenCounts] = {}
-    for one in kept:
-        outcome = one.outcome
-        if outcome is None or not (outcome.figures or outcome.spent.generated):
+def _tokens_within(kept: Iterable[KeptVisit]) -> dict[VisitKey, TokenCounts]:
+    """By visit, the tokens of the visits below it, or of its items.
+
+    A state that is visited often has visits of the same paths within each: they are between the numbers of
+    its own.
+    """
+    found: dict[VisitKey, TokenCounts] = {}
+    newest: dict[tuple[str, str], VisitKey] = {}
+    for one in sorted(kept, key=lambda one: one.intent.number):
+        key, outcome = one.intent.key, one.outcome
+        newest[key.path, key.line] = key
+        if outcome is None or not (outcome.figures or outcome.spent != TokenCounts()):
             continue
         spent = outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
-        for end in _BELOW.finditer(one.intent.key.path):
-            above = one.intent.key.path[: end.start()]
-            found[above] = found.get(above, TokenCounts()) + spent
+        for end in _BELOW.finditer(key.path):
+            for line in _lines(key.line):
+                above = newest.get((key.path[: end.start()], line))
+                if above is not None:
+                    found[above] = found.get(above, TokenCounts()) + spent
+                    break
     return found
+
+
+def _lines(line: str) -> Iterator[str]:
+    """The branches around a visit, the innermost first; at last none."""
+    while line:
+        yield line
+        line = line.rpartition("/")[0]
+    yield ""

@@ -54,7 +54,9 @@ class Frame:
     branch: str | None = None
     """The first state of the branch that this is, or the item; None outside of both."""
     line: str = ""
-    """The branches that this is in, the outermost first, with `/` between them."""
+    """The branches that this is in, as in a `VisitKey`."""
+    is_lost: bool = False
+    """It is in a branch that an earlier process has cancelled: nothing more is performed."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
     secret_items: frozenset[str] = frozenset()
@@ -213,6 +215,7 @@ class Frame:
         name: str,
         variables: dict[str, object],
         claims: Claims | None,
+        spending: Spending,
         secret_items: frozenset[str] = frozenset(),
     ) -> Frame:
         """The frame of one item of a list.
@@ -221,12 +224,13 @@ class Frame:
             name: Of the item, as `Each[3]`.
             variables: Those it begins with, which are its own.
             claims: Of all items; None: they continue one after the other.
+            spending: Of the visit that has the list.
             secret_items: The variables of the item, if a secret is in the list.
         """
         return replace(
             self,
             variables=variables,
-            spending=self.spending.of_item(self.prefix + name),
+            spending=spending.of_item(self.prefix + name),
             changed=frozenset(),
             is_result_named=False,
             branch=name if claims else self.branch,

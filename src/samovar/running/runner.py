@@ -21,7 +21,7 @@ from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
 from samovar.actions.reached import Servers
 from samovar.config import Settings
-from samovar.errors import SamovarError
+from samovar.errors import CalledOffError, SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptEnd, KeptRun, RunStatus
@@ -41,6 +41,7 @@ from samovar.running.run import Run
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import Decisions
+from samovar.running.waiting import Waiting, WaitsForPersonError
 from samovar.tools.servers import open_servers
 from samovar.tools.toolbox import ToolsOfVisit
 
@@ -68,6 +69,8 @@ class RunnerSettings:
     """Where secret parameters that are not given are looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
+    waits: bool = False
+    """A run that is kept is left waiting if all that is left of it waits for people."""
     yes: bool = False
     """Says yes if a workflow waits for a user or wants an approval."""
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -187,10 +190,14 @@ class _Driven:
                 self.outside.executor.open(run) as connection,
                 self._servers(run) as servers,
             ):
+                if journal is not None:
+                    recorder.continue_with(journal.kept)
                 try:
                     services = self._services(connection, servers, journal)
                     loop = Loop(services, recorder, self.limits)
-                    end = await loop.finished(frame, partial(self._to_end, loop, frame))
+                    end = await loop.finished(frame, partial(self._to_end, loop, frame, journal))
+                except WaitsForPersonError as waits:
+                    end = _left(waits)
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
@@ -199,6 +206,8 @@ class _Driven:
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
+        except CalledOffError as error:
+            self._record_end(End(ending=Ending.CANCELLED, error=RunError.of(error)), frame, quietly=True)
         except SamovarError as error:
             self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
@@ -240,6 +249,7 @@ class _Driven:
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
+            waiting=Waiting(journal, parks=settings.waits),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -248,9 +258,12 @@ class _Driven:
             self.workflow, variables, Spending(self.limits), folder=self.settings.folder, defaults=defaults
         )
 
-    async def _to_end(self, loop: Loop, frame: Frame) -> End:
+    async def _to_end(self, loop: Loop, frame: Frame, journal: KeptRun | None) -> End:
+        left_s = self.limits.duration_s
+        if left_s is not None and journal is not None:
+            left_s = max(0.0, left_s - journal.driven_s)
         try:
-            with self.outside.clock.move_on_after(self.limits.duration_s) as limit:
+            with self.outside.clock.move_on_after(left_s) as limit:
                 end = await loop.drive(frame)
             if not limit.cancelled_caught:
                 return end
@@ -277,6 +290,11 @@ class _Driven:
             self.recorder.tell_quietly(event)
         else:
             self.recorder.tell(event)
+
+
+def _left(waits: WaitsForPersonError) -> End:
+    path = waits.questions[0].path
+    return End(ending=Ending.WAITING, error=RunError(code="waiting", message=str(waits), state=path))
 
 
 def _unmeasured() -> int | None:

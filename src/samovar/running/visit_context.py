@@ -26,7 +26,7 @@ from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.list_items import Items
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import YES, Asking, Filled, Question, Reply
+from samovar.actions.question import Asking, Question, Reply
 from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
@@ -40,11 +40,15 @@ from samovar.generation import (
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait
+from samovar.journal.base import Exchange, LoadWait, VisitKey
 from samovar.language.workflow import State
+from samovar.running.asking import ask_person, question_of
 from samovar.running.frame import Frame
 from samovar.running.services import Services
+from samovar.running.spending import Spending
+from samovar.running.waiting import AskedBy
 from samovar.running.wishes import permitted
+from samovar.values import positive_duration_s
 
 T = TypeVar("T")
 
@@ -78,6 +82,10 @@ class VisitContext:
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    key: VisitKey
+    """What the journal knows it by."""
+    spending: Spending
+    """What it uses of the limits, with all within it."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
@@ -115,6 +123,7 @@ class VisitContext:
             forget=self.forget,
             tell=self.tell,
             time_s=services.time_s,
+            gone_s=self._gone_s,
             spent_so_far=self.spent_so_far,
             tools=services.make_tools(services.outside, self._at),
         )
@@ -157,27 +166,25 @@ class VisitContext:
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
+        action, by, now_s = self.state.action, None, self.services.outside.clock.now_s()
+        if action is not None and action.asks_person and asking.kind != "tool":
+            limit_s = positive_duration_s(action.timeout.of(self.frame.variables)) if action.timeout else None
+            until_s = None if limit_s is None else (self.since_s or now_s) + limit_s
+            by = AskedBy(key=self.key, asked_at=self.since_s or now_s, until_s=until_s)
         services, path = self.services, self.frame.prefix + self.state.name
-        secrets = services.secrets
-        mask = secrets.mask_whole if len(asking.parts) == 1 else secrets.mask
-        question = Question(
-            run=services.run,
-            visit=self.number,
-            path=path,
-            kind=asking.kind,
-            parts=tuple(
-                mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
-            ),
-            choices=asking.choices,
-            default=asking.default,
-        )
-        given = services.answers.next(path)
-        if given is not None or (services.yes and asking.is_approval):
-            reply = YES if given is None else Reply(given)
-            services.outside.user.answered(question, reply)
-            return reply
-        async with services.asking:
-            return await self._effect(AsksUser(question=question))
+        question = question_of(asking, services.secrets, run=services.run, visit=self.number, path=path)
+        return await ask_person(services, question, self._ask_person, by)
+
+    async def _ask_person(self, question: Question) -> Reply | None:
+        return await self._effect(AsksUser(question=question))
+
+    @property
+    def _gone_s(self) -> float:
+        """How long ago it began, in an earlier process; nothing if its question was answered meanwhile."""
+        journal = self.services.journal
+        if self.since_s is None or (journal is not None and journal.asked.was_answered(self.key)):
+            return 0.0
+        return max(0.0, self.services.outside.clock.now_s() - self.since_s)
 
     async def sleep(self, duration_s: float) -> None:
         if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
@@ -189,11 +196,11 @@ class VisitContext:
         """Raises `PastLimitError`: a call counts before it is done."""
         self.services.tell(replace(event, visit=self.number))
         if isinstance(event, ToolCalled):
-            self.frame.spending.spend(tool_calls=1)
+            self.spending.spend(tool_calls=1)
 
     def spent_so_far(self, reply: PromptReply) -> None:
         """Raises `PastLimitError`."""
-        self.frame.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
+        self.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
 
     def attempt_failed(
         self, error: SamovarError, figures: PromptFigures | None, wait_s: float | None
@@ -212,7 +219,7 @@ class VisitContext:
         )
         if figures is not None:
             self.failed.append(figures)
-            self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
+            self.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
     def _own_session(self) -> str:

@@ -13,17 +13,17 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.list_items import CommonAnswer
 from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
-from samovar.events import RunError, VisitStatus
+from samovar.events import PromptFigures, RunError, VisitStatus
 from samovar.generation import TokenCounts
-from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.base import Charges, Intent, KeptRun, KeptVisit, VisitOutcome
 from samovar.language.moment import at_moment
-from samovar.language.workflow import State, Transition
+from samovar.language.workflow import Limits, State, Transition
 from samovar.running.abort_files import AbortedError
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.services import Services
-from samovar.running.spending import PastLimitError
+from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import decided
 from samovar.running.visit_context import DoItems, RunChild, VisitContext
 
@@ -36,6 +36,10 @@ class Visited:
     entry: BegunVisit
     error: RunError | None
     """Why its action failed."""
+
+
+class LostBranchError(Exception):
+    """A branch that an earlier process has cancelled came to where it was then."""
 
 
 class Visiting:
@@ -60,7 +64,10 @@ class Visiting:
         if journal is not None:
             self._learn(frame)
         kept = journal.recall(entry.key) if journal else None
-        if kept is not None and kept.outcome is not None:
+        if frame.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
+            self._recorder.leave(entry, VisitStatus.CANCELLED)
+            raise LostBranchError
+        if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:
             return self._again(frame, state, entry, kept.intent.entered_at, kept.outcome)
         return await self._now(frame, state, action, entry, kept)
 
@@ -84,10 +91,13 @@ class Visiting:
         self._learn(frame)
         for exchange in kept.exchanges:
             self._services.conversations.note(exchange)
-        entry = replace(entry, kept_duration_s=kept.duration_s)
+        tokens = kept.spent + self._services.conversations.tokens_within(entry.key)
+        entry = replace(entry, kept_duration_s=kept.duration_s, kept_tokens=tokens)
         self._leave(frame, entry, outcome, kept.error)
-        spent = kept.spent + self._services.conversations.spent_within(entry.key)
-        self._spend(frame, outcome, spent)
+        used = kept.used
+        frame.spending.spend(
+            transitions=used.transitions, tokens=used.tokens, tool_calls=used.tool_calls, cost=used.cost
+        )
         return Visited(outcome=outcome, entry=entry, error=kept.error)
 
     # Now.
@@ -113,6 +123,8 @@ class Visiting:
             defaults=frame.defaults.at(entry.path, entry.visit_of_state),
             run_child=self._run_child,
             do_items=self._do_items,
+            key=entry.key,
+            spending=Spending(Limits(), frame.spending),
             since_s=now_s if kept else None,
         )
         frame.begin_action()
@@ -143,7 +155,8 @@ class Visiting:
         if journal is not None:
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
-        self._spend(frame, outcome, TokenCounts())
+        if outcome.figures:
+            frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
         return Visited(outcome=outcome, entry=entry, error=error)
 
     async def _keep(
@@ -169,12 +182,14 @@ class Visiting:
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
                 spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
                 memory_bytes=self._services.resident_bytes(),
                 loads=context.load_waits,
             )
         )
-        await journal.leave(entry.key, kept)
+        action = context.state.action
+        await journal.leave(entry.key, kept, is_whole=action is not None and action.is_made_of_visits)
 
     def _learn(self, frame: Frame) -> None:
         self._recorder.learn(frame.secret_values)
@@ -188,12 +203,15 @@ class Visiting:
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
 
-    def _spend(self, frame: Frame, outcome: Outcome, spent: TokenCounts) -> None:
-        figures = outcome.figures
-        if figures:
-            spent = spent + figures.tokens
-        if figures or spent.generated:
-            frame.spending.spend(tokens=spent.generated, cost=figures.cost if figures else 0.0)
+
+def _used(spending: Spending, figures: PromptFigures | None) -> Charges:
+    """What a visit has used, with all within it."""
+    return Charges(
+        transitions=spending.transitions,
+        tokens=spending.tokens + (figures.tokens.generated if figures else 0),
+        tool_calls=spending.tool_calls,
+        cost=spending.cost + ((figures.cost or 0.0) if figures else 0.0),
+    )
 
 
 def _outcome_of(kept: VisitOutcome) -> Outcome:
