@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, Origin, RunHead, VisitKey, VisitOutcome
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -42,6 +42,7 @@ _RECORDS: Mapping[str, type] = {
         Message,
         MessagePart,
         Options,
+        Origin,
         Place,
         PromptFigures,
         RunError,
@@ -50,6 +51,7 @@ _RECORDS: Mapping[str, type] = {
         TokenCounts,
         ToolCall,
         ToolDefinition,
+        VisitKey,
         VisitOutcome,
     )
 }

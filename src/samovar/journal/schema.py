@@ -51,9 +51,13 @@ CREATE TABLE text (
     body        TEXT               -- NULL: it is in a file of that name beside the journal
 ) WITHOUT ROWID;
 """
+VERSION_2 = """
+ALTER TABLE run ADD COLUMN origin TEXT;    -- the id of the run that it takes outcomes from
+ALTER TABLE visit ADD COLUMN inputs TEXT;  -- digest of what it was performed with; NULL: there is none
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1,)
+MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

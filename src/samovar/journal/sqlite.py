@@ -31,7 +31,7 @@ from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, head, owner, until_s FROM run"
+    "reasoning, message, head, owner, until_s, origin FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
@@ -60,8 +60,8 @@ class SqliteJournal:
 
         def insert(connection: Any) -> int:
             cursor = connection.execute(
-                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s, "
+                "origin) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     head.id,
                     head.workflow,
@@ -71,6 +71,7 @@ class SqliteJournal:
                     to_json(head),
                     who,
                     now_s + LEASE_S,
+                    head.origin.run if head.origin else None,
                 ),
             )
             return int(cursor.lastrowid)
@@ -195,4 +196,5 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         message=row[11],
         owner=row[13] or "",
         until_s=row[14],
+        origin=row[15],
     )

@@ -14,13 +14,14 @@ from samovar.errors import LeaseLostError
 from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptVisit, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import to_json
+from samovar.journal.keys import key_beside
 from samovar.journal.leases import LEASE_S
 from samovar.journal.texts import Texts
 from samovar.journal.writer import Writer
 
 
 class SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over."""
+    """See `base.KeptRun`. Mutable: whether it is over, and how many visits there are."""
 
     def __init__(
         self,
@@ -36,12 +37,16 @@ class SqliteRun:
         self._number, self._lease = number, lease
         self._known = {one.intent.key: one for one in kept}
         self._is_over = False
+        self._last = max((one.intent.number for one in kept), default=0)
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         return self._known.get(key)
 
     async def intend(self, intent: Intent) -> None:
         key = intent.key
+        if key not in self._known:  # in this process, the run's own numbers begin again from 1
+            self._last += 1
+        number = self._last
 
         def insert(connection: Any) -> None:
             self._check(connection)
@@ -51,7 +56,7 @@ class SqliteRun:
                 "entered_at = excluded.entered_at",
                 (
                     self._number,
-                    intent.number,
+                    number,
                     key.path,
                     key.line,
                     key.nth,
@@ -71,8 +76,9 @@ class SqliteRun:
             self._check(connection)
             inline, digest = self._texts.keep(connection, text)
             connection.execute(
-                "UPDATE visit SET outcome = ?, text = ? WHERE run = ? AND path = ? AND line = ? AND nth = ?",
-                (inline, digest, self._number, key.path, key.line, key.nth),
+                "UPDATE visit SET outcome = ?, text = ?, inputs = ? WHERE run = ? AND path = ? AND line = ? "
+                "AND nth = ?",
+                (inline, digest, outcome.inputs or None, self._number, key.path, key.line, key.nth),
             )
             connection.execute(
                 "UPDATE run SET visits = visits + 1, touched_at = ?, evaluated = evaluated + ?, "
@@ -102,6 +108,9 @@ class SqliteRun:
 
         await self._writer.write(update)
         self._is_over = True
+
+    def key(self) -> bytes:
+        return key_beside(self._writer.file)
 
     async def renew(self) -> None:
         """The lease is good for another while. Raises `LeaseLostError`."""

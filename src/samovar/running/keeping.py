@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, RunHead
+from samovar.journal.base import Journal, KeptRun, Origin, RunHead
 from samovar.running.prepared import Prepared
 from samovar.running.uncertain import Decisions
 
@@ -31,6 +31,10 @@ class Keeping:
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave; None: that is not known."""
+    origin: Origin | None = None
+    """Where a new run takes outcomes from."""
 
 
 @asynccontextmanager
@@ -55,6 +59,8 @@ async def kept_run(
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
+        given=keeping.given,
+        origin=keeping.origin,
     )
     async with keeping.journal.begin(head) as run:
         yield run
