@@ -63,10 +63,17 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
+    no_journal: bool = False
+    """It is not kept, whatever the settings say."""
     goes_on: RunHead | None = None
     """The run that continues; None: a new one begins."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of its visits that were interrupted."""
+
+    @property
+    def shows(self) -> bool:
+        """Standard error is for a person: live lines and a report."""
+        return not (self.quiet or self.as_json or self.as_events)
 
     @property
     def kept(self) -> Mapping[str, object]:

@@ -19,7 +19,7 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
 from samovar.journal.inputs import digest_of
 from samovar.language.moment import at_moment
-from samovar.language.workflow import State
+from samovar.language.workflow import State, Transition
 from samovar.running.abort_files import AbortedError
 from samovar.running.deciding import Deciding
 from samovar.running.ends import too_large
@@ -37,7 +37,7 @@ class Visited:
     """What came of a visit."""
 
     outcome: Outcome
-    number: int
+    entry: BegunVisit
     error: RunError | None
     """Why its action failed."""
 
@@ -59,7 +59,7 @@ class Visiting:
         entry = self._recorder.enter(frame, state, action)
         if action is None:
             self._recorder.leave(entry, VisitStatus.SUCCESS, outcome=Outcome(), secrets=frame.secret_names)
-            return Visited(outcome=Outcome(), number=entry.number, error=None)
+            return Visited(outcome=Outcome(), entry=entry, error=None)
         services = self._services
         journal, earlier = services.journal, services.earlier
         if journal is None:
@@ -78,6 +78,12 @@ class Visiting:
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
         return await self._now(frame, state, action, entry, kept)
+
+    async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
+        """A transition is taken, out of a visit."""
+        step = self._recorder.take(frame, transition, entry)
+        if self._services.journal is not None:
+            await self._services.journal.step(step)
 
     # As the journal has it.
 
@@ -98,7 +104,7 @@ class Visiting:
         self._leave(frame, entry, outcome, kept.error)
         spent = kept.spent + self._services.conversations.spent_within(entry.key)
         self._spend(frame, outcome, spent)
-        return Visited(outcome=outcome, number=entry.number, error=kept.error)
+        return Visited(outcome=outcome, entry=entry, error=kept.error)
 
     # Now.
 
@@ -147,7 +153,7 @@ class Visiting:
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         self._spend(frame, outcome, TokenCounts())
-        return Visited(outcome=outcome, number=entry.number, error=error)
+        return Visited(outcome=outcome, entry=entry, error=error)
 
     def _context(
         self,
@@ -206,6 +212,8 @@ class Visiting:
                 inputs=context.deciding.digest,
                 stamp=context.stamp,
                 after=(context.frame.strand.touched, context.frame.strand.done),
+                memory_bytes=self._services.resident_bytes(),
+                loads=context.load_waits,
             )
         )
         await journal.leave(entry.key, kept)
