@@ -181,7 +181,7 @@ class KeptVisit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RunOrigin:
     """The earlier run that a run takes outcomes from."""
 
     run: str
@@ -218,7 +218,7 @@ class RunHead:
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
     given: tuple[str, ...] | None = None
     """The variables that somebody gave, the others being defaults; None: that is not known."""
-    origin: Origin | None = None
+    origin: RunOrigin | None = None
     """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
     """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""

@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, KeptEnd, LoadWait, Origin, RunHead, VisitKey, VisitOutcome
+from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, RunOrigin, VisitKey, VisitOutcome
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -44,7 +44,7 @@ _RECORDS: Mapping[str, type] = {
         Message,
         MessagePart,
         Options,
-        Origin,
+        RunOrigin,
         Place,
         PromptFigures,
         RunError,

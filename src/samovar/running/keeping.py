@@ -12,7 +12,7 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, Origin, RunHead
+from samovar.journal.base import Journal, KeptRun, RunHead, RunOrigin
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
 from samovar.running.uncertain import Decisions
@@ -38,7 +38,7 @@ class Keeping:
     """Where the run was started."""
     given: tuple[str, ...] | None = None
     """The variables that somebody gave; None: that is not known."""
-    origin: Origin | None = None
+    origin: RunOrigin | None = None
     """Where a new run takes outcomes from."""
     is_outline: bool = False
     """Only the outline of the run is kept."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from samovar.generation import TokenCounts
-from samovar.journal.base import Journal, KeptRun, KeptVisit, Origin, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import Journal, KeptRun, KeptVisit, RunOrigin, RunStatus, VisitKey, VisitOutcome
 from samovar.running.frame import Frame
 from samovar.running.strand import is_within
 
@@ -32,6 +32,10 @@ class Earlier(Protocol):
 
     def by_key(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
         """What the earlier run has of this visit."""
+        ...
+
+    def begun(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
+        """The visit, if the earlier run was interrupted in it, and it may not simply be done again."""
         ...
 
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
@@ -57,7 +61,7 @@ class BranchedFrom:
 
     compares = False
 
-    def __init__(self, kept: Iterable[KeptVisit], origin: Origin) -> None:
+    def __init__(self, kept: Iterable[KeptVisit], origin: RunOrigin) -> None:
         assert origin.at is not None
         self.run = origin.run
         self._known = {one.intent.key: one for one in kept}
@@ -78,6 +82,10 @@ class BranchedFrom:
             return None
         found = self._known.get(key)
         return found if found is not None and found.outcome is not None else None
+
+    def begun(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
+        found = None if frame.strand.is_past else self._known.get(key)
+        return found if found and not found.outcome and not found.intent.is_repeatable else None
 
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
         return [one for one in self._known.values() if is_within(one.intent.key, key) and one.outcome]
@@ -119,6 +127,9 @@ class RunAgain:
         return
 
     def by_key(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
+        return None
+
+    def begun(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
         return None
 
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:

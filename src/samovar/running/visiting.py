@@ -77,6 +77,7 @@ class Visiting:
             context = self._context(frame, state, entry, only_asks=True)
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
+            kept = kept or earlier.begun(frame, entry.key)
         return await self._now(frame, state, action, entry, kept)
 
     async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
