@@ -59,7 +59,7 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset | set):
         return ["set", sorted(written(one) for one in value)]
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return ["list", *(_plain(one) for one in value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = (one.name for one in dataclasses.fields(value) if one.compare)
         named = {name: getattr(value, name) for name in fields}

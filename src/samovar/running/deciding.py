@@ -49,6 +49,8 @@ class Deciding:
     """Empty: it wanted nothing, or what it wanted has no digest."""
     touches: bool = False
     """What it wanted changes what is outside, or may do so."""
+    has_stamp: bool = True
+    """What came back was of that one time: not of what is only computed."""
     is_decided: bool = False
     """It wanted something."""
 
@@ -99,6 +101,7 @@ class Deciding:
             else (one.name, one.value.template.text, one.value.quoted, one.value.given)
             for one in action.assignments
         ]
+        self.has_stamp = False
         read = {name: variables[name] for name in action.names if name in variables}
         self._decide(lambda: ("set", texts, read))
 

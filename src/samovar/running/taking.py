@@ -61,10 +61,13 @@ async def _same(
     found = earlier.by_inputs(context.key, deciding.digest) if deciding.digest else None
     if found is None or found.outcome is None:
         return None
-    with suppress(JournalError):  # with a secret that this run does not have there
-        revealed(services, found.outcome)
-        return found
-    return None
+    try:
+        outcome = revealed(services, found.outcome)
+    except JournalError:  # it has a secret that this run does not have there
+        return None
+    strand = context.frame.strand
+    strand.note(outcome.stamp if deciding.has_stamp else deciding.digest, touches=deciding.touches)
+    return replace(found, outcome=replace(outcome, is_concealed=False, after=(strand.touched, strand.done)))
 
 
 async def _take(

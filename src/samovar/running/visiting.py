@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.list_items import CommonAnswer
-from samovar.actions.set import Set
 from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
 from samovar.events import NOTHING, RunError, VisitStatus
@@ -246,7 +245,7 @@ def _note(action: Action, context: VisitContext, outcome: Outcome) -> None:
         value = None if outcome.value is NOTHING else outcome.value
         context.frame.strand.note(digest_of(value), touches=False)
     elif deciding.is_decided:
-        stamp = deciding.digest if isinstance(action, Set) else context.stamp
+        stamp = context.stamp if deciding.has_stamp else deciding.digest
         context.frame.strand.note(stamp, touches=deciding.touches)
 
 
