@@ -67,7 +67,7 @@ class Intent:
 
     key: VisitKey
     number: int
-    """In the run, from 1, in the order in which they began."""
+    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
     verb: str | None
     """Verb of its action; None: it passes through."""
     entered_at: float
@@ -101,6 +101,15 @@ class VisitOutcome:
     """It did not end: what it was within has ended without it, as a fork that did not wait for its branch."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
+    inputs: str = ""
+    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
+    it is performed again whenever another run wants to know."""
+    stamp: str = ""
+    """Names the one time that it was performed, in whatever run that was."""
+    after: tuple[str, str] = ("", "")
+    """Names of all that was done before it and by it: outside of the run, and at all."""
+    origin: str | None = None
+    """The run that it was taken from, which paid for it; None: it was performed in this run."""
     memory_bytes: int | None = None
     """Resident bytes of the process when it ended; None: not measured."""
     loads: tuple[LoadWait, ...] = ()
@@ -122,6 +131,20 @@ class KeptVisit:
     intent: Intent
     outcome: VisitOutcome | None
     """None: it was begun, and nobody knows how far it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrigin:
+    """The earlier run that a run takes outcomes from."""
+
+    run: str
+    """Its id."""
+    at: VisitKey | None = None
+    """The visit from which on all is done again; None: whatever was performed with something else."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What variables are at that visit in place of what they were."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """By name, the texts of prompts in place of those of the library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +171,10 @@ class RunHead:
     """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave, the others being defaults; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
     """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
@@ -173,6 +200,8 @@ class RunSummary:
     """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
+    origin: str | None = None
+    """The run that it takes outcomes from."""
 
 
 class KeptRun(Protocol):
@@ -197,10 +226,9 @@ class KeptRun(Protocol):
         """A visit begins, or begins again. Raises `JournalError`."""
         ...
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, is_whole: bool = False) -> None:
-        """A visit has ended; `is_whole`: with all visits within it, and those that have not are given up.
-
-        Raises `JournalError`.
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
+        """A visit has ended. `within`: what the paths of the visits that it is made of begin with, before a
+        `/` or `[`; those that have not ended are given up. Raises `JournalError`.
         """
         ...
 
@@ -218,6 +246,10 @@ class KeptRun(Protocol):
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+    def key(self) -> bytes:
+        """For digests of what has a secret in it; it is not in the journal itself. Raises `JournalError`."""
         ...
 
     async def abandon(self, message: str) -> None:

@@ -28,9 +28,18 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Charges, Exchange, ForkEnds, KeptEnd, LoadWait, RunHead, VisitOutcome
+from samovar.journal.base import (
+    Charges,
+    Exchange,
+    ForkEnds,
+    KeptEnd,
+    LoadWait,
+    RunHead,
+    RunOrigin,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.journal.people import KeptQuestion
-from samovar.journal.visit_parts import VisitKey
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -49,6 +58,7 @@ _RECORDS: Mapping[str, type] = {
         Message,
         MessagePart,
         Options,
+        RunOrigin,
         Place,
         PromptFigures,
         RunError,

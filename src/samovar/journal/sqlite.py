@@ -35,13 +35,13 @@ from samovar.journal.leases import LEASE_S, owner, renew_always
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople, answers_of
-from samovar.journal.sqlite_run import Earlier, SqliteRun
+from samovar.journal.sqlite_run import Opened, SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, path, folder, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s, origin FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
@@ -63,7 +63,7 @@ class SqliteJournal:
         self._writer: Writer | None = None
         self._looking = Looking(file)
         self.people = SqlitePeople(file, self._open_now)
-        proofs = Proofs(file.with_name(file.name + ".key"))
+        proofs = Proofs(file)
         self.proof, self.is_proved = proofs.of, proofs.is_of
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class SqliteJournal:
         def insert(connection: Any) -> int:
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
-                "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     head.id,
                     head.workflow,
@@ -94,6 +94,7 @@ class SqliteJournal:
                     head.folder,
                     who,
                     now_s + LEASE_S,
+                    head.origin.run if head.origin else None,
                 ),
             )
             number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
@@ -103,7 +104,7 @@ class SqliteJournal:
         number = await writer.write(insert)
         if self._retention is not None:
             writer.when_idle(Pruner(self._texts, self._retention).step)
-        earlier = Earlier(number=number, lease=1)
+        earlier = Opened(number=number, lease=1)
         async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as run:
             yield run
 
@@ -138,7 +139,7 @@ class SqliteJournal:
         async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as driven:
             yield driven
 
-    def _earlier(self, run: str, number: int, lease: int) -> Earlier:
+    def _earlier(self, run: str, number: int, lease: int) -> Opened:
         """What is there of a run, for the process that has just taken it."""
         visits = tuple(self.visits(run))
         with self._reading(run) as connection:
@@ -146,7 +147,7 @@ class SqliteJournal:
             forks = {fork.key: fork for fork in (from_json(row[0]) for row in rows)}
             [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
             answers = answers_of(connection, number)
-        return Earlier(
+        return Opened(
             number=number, lease=lease, visits=visits, answers=answers, forks=forks, driven_s=driven_s
         )
 
@@ -293,4 +294,5 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         message=row[11],
         owner=row[14] or "",
         until_s=row[15],
+        origin=row[16],
     )

@@ -26,6 +26,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.journal.codec import to_json
+from samovar.journal.keys import key_beside
 from samovar.journal.leases import LEASE_S
 from samovar.journal.sqlite_people import Looking, SqliteAsked
 from samovar.journal.texts import Texts, cut
@@ -46,7 +47,7 @@ _LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
+class Opened:
     """What the journal has of a run when it is opened."""
 
     number: int
@@ -59,10 +60,11 @@ class Earlier:
 
 
 class SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over, what is not written yet: steps, and the time."""
+    """See `base.KeptRun`. Mutable: whether it is over, how many visits there are, and what is not written
+    yet: steps, and for how long it was driven."""
 
     def __init__(
-        self, writer: Writer, texts: Texts, looking: Looking, head: RunHead, earlier: Earlier
+        self, writer: Writer, texts: Texts, looking: Looking, head: RunHead, earlier: Opened
     ) -> None:
         self.head, self.kept = head, earlier.visits
         self.driven_s = earlier.driven_s
@@ -72,6 +74,7 @@ class SqliteRun:
         self._known = {one.intent.key: one for one in earlier.visits}
         self._forks = earlier.forks
         self._is_over = False
+        self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[Step] = []
         self._counted_s = time.monotonic()
 
@@ -83,6 +86,9 @@ class SqliteRun:
 
     async def intend(self, intent: Intent) -> None:
         key = intent.key
+        if key not in self._known:  # in this process, the run's own numbers begin again from 1
+            self._last += 1
+        number = self._last
 
         steps = self._take_steps()
 
@@ -95,7 +101,7 @@ class SqliteRun:
                 "entered_at = excluded.entered_at",
                 (
                     self._number,
-                    intent.number,
+                    number,
                     key.path,
                     key.line,
                     key.nth,
@@ -107,7 +113,7 @@ class SqliteRun:
 
         await self._writer.write(insert, is_synced=not intent.is_repeatable)
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, is_whole: bool = False) -> None:
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         kept, steps = cut(outcome), self._take_steps()
         tokens = (outcome.figures.tokens if outcome.figures else TokenCounts()) + outcome.spent
 
@@ -116,8 +122,9 @@ class SqliteRun:
             self._write_steps(connection, steps)
             self._texts.keep(connection, self._number, kept)
             connection.execute(
-                "UPDATE visit SET outcome = ?, text = ? WHERE run = ? AND path = ? AND line = ? AND nth = ?",
-                (kept.inline, kept.digest, self._number, key.path, key.line, key.nth),
+                "UPDATE visit SET outcome = ?, text = ?, inputs = ? WHERE run = ? AND path = ? AND line = ? "
+                "AND nth = ?",
+                (kept.inline, kept.digest, outcome.inputs or None, self._number, key.path, key.line, key.nth),
             )
             connection.execute(
                 "UPDATE run SET visits = visits + 1, touched_at = ?, evaluated = evaluated + ?, "
@@ -131,8 +138,8 @@ class SqliteRun:
                     self._number,
                 ),
             )
-            for mark in "/[" if is_whole else "":
-                self._give_up(connection, key.path + mark, key.line)
+            for mark in "" if within is None else "/[":
+                self._give_up(connection, within + mark, key.line)
 
         await self._writer.write(update)
 
@@ -195,6 +202,9 @@ class SqliteRun:
 
         await self._writer.write(update)
         self._is_over = True
+
+    def key(self) -> bytes:
+        return key_beside(self._writer.file)
 
     async def abandon(self, message: str) -> None:
         now_s = time.time()

@@ -55,7 +55,7 @@ class Outlined:
     async def intend(self, intent: Intent) -> None:
         await self._run.intend(intent)
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, is_whole: bool = False) -> None:
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         figures, error = outcome.figures, outcome.error
         if error is not None:
             error = replace(error, message="")
@@ -72,7 +72,7 @@ class Outlined:
                 memory_bytes=outcome.memory_bytes,
                 loads=outcome.loads,
             ),
-            is_whole=is_whole,
+            within=within,
         )
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
@@ -86,6 +86,9 @@ class Outlined:
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         await self._run.end(status)
+
+    def key(self) -> bytes:
+        return self._run.key()
 
     async def abandon(self, message: str) -> None:
         await self._run.abandon(message)

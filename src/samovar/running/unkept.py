@@ -54,8 +54,8 @@ class BestEffort:
                 "journal can be written, `samovar resume` continues; `samovar run --no-journal` needs none."
             ) from self._lost
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, is_whole: bool = False) -> None:
-        await self._try(lambda: self._run.leave(key, outcome, is_whole=is_whole))
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
+        await self._try(lambda: self._run.leave(key, outcome, within=within))
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return self._run.fork_of(key)
@@ -69,6 +69,9 @@ class BestEffort:
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         await self._try(lambda: self._run.end(status, message, ending))
         await self._abandon()
+
+    def key(self) -> bytes:
+        return self._run.key()
 
     async def abandon(self, message: str) -> None:
         await self._run.abandon(message)
