@@ -1,6 +1,6 @@
-"""The parts of what is kept of visits: their names, what they used and said, where they led, ends of forks.
+"""What is kept of visits: names, beginnings and outcomes, what was said, where they led, ends of forks.
 
-Above: the contract, its members, the questions to people. Below: messages and counts.
+Above: the contract, its members, the questions to people. Below: the events.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from samovar.events import NOTHING, PromptFigures, RunError
 from samovar.generation import Message, TokenCounts
 
 
@@ -98,3 +99,75 @@ class Step:
     label: str
     at: float
     """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A visit that begins."""
+
+    key: VisitKey
+    number: int
+    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
+    verb: str | None
+    """Verb of its action; None: it passes through."""
+    entered_at: float
+    """Seconds since 1970: what the visit counts as now, also when it is performed again."""
+    is_repeatable: bool
+    """It may be performed again if nobody knows whether it was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOutcome:
+    """How a visit ended: all that the run needs to continue from it. Values are without loss."""
+
+    value: object = NOTHING
+    is_new: bool = True
+    sets: Mapping[str, object] = field(default_factory=dict)
+    error: RunError | None = None
+    abort: str | None = None
+    figures: PromptFigures | None = None
+    answer: tuple[str, bool] | None = None
+    """The text, and whether it was picked among choices."""
+    what: str = ""
+    left_at: float = 0.0
+    """Seconds since 1970."""
+    duration_s: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+    spent: TokenCounts = field(default_factory=TokenCounts)
+    """By attempts that failed, besides what is in `figures`."""
+    used: Charges = field(default_factory=Charges)
+    """By the visit and all within it."""
+    is_given_up: bool = False
+    """It did not end: what it was within has ended without it, as a fork that did not wait for its branch."""
+    is_concealed: bool = False
+    """There are references in place of secrets, and marks are escaped."""
+    inputs: str = ""
+    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
+    it is performed again whenever another run wants to know."""
+    stamp: str = ""
+    """Names the one time that it was performed, in whatever run that was."""
+    after: tuple[str, str] = ("", "")
+    """Names of all that was done before it and by it: outside of the run, and at all."""
+    origin: str | None = None
+    """The run that it was taken from, which paid for it; None: it was performed in this run."""
+    memory_bytes: int | None = None
+    """Resident bytes of the process when it ended; None: not measured."""
+    loads: tuple[LoadWait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEnd:
+    """What a run ended with."""
+
+    variables: Mapping[str, object]
+    is_concealed: bool = False
+    """As in `VisitOutcome`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptVisit:
+    """A visit as it is in the journal."""
+
+    intent: Intent
+    outcome: VisitOutcome | None
+    """None: it was begun, and nobody knows how far it came."""

@@ -56,8 +56,6 @@ class Frame:
     """The first state of the branch that this is, or the item; None outside of both."""
     strand: Strand = field(default_factory=Strand)
     """Where it is among all that runs, for the journal."""
-    is_lost: bool = False
-    """It is in a branch that an earlier process has cancelled: nothing more is performed."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
     secret_items: frozenset[str] = frozenset()
@@ -222,8 +220,7 @@ class Frame:
         """The frame of one item of a list.
 
         Args:
-            name: Of the item, as `Each[3]`.
-            variables: Those it begins with, which are its own.
+            name: Of the item, as `Each[3]`; `variables`: those it begins with, which are its own.
             claims: Of all items; None: they continue one after the other.
             spending: Of the visit that has the list.
             secret_items: The variables of the item, if a secret is in the list.

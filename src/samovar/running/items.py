@@ -93,6 +93,7 @@ class ItemRunner:
         )
         with self._services.waiting.forked(count) as fork:
             await self._all(whole, count, fork)
+        frame.strand.follow(whole.strands[number] for number in sorted(whole.strands))
         if whole.stops:
             raise whole.stops[0]
         return whole.results

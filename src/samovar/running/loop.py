@@ -192,7 +192,8 @@ class Loop:
 
         async def drive(first: str) -> None:
             with branches.one(), tasks_of.one():
-                frames[first].is_lost = frame.is_lost or arrivals.was_lost(first)
+                strand = frames[first].strand
+                strand.is_lost = strand.is_lost or arrivals.was_lost(first)
                 try:
                     end = await self._drive(frames[first], first, until=fork.join)
                 except anyio.get_cancelled_exc_class():
@@ -273,7 +274,7 @@ class Loop:
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
-        frame.prefix, frame.branch, frame.is_lost = prefix, above.branch, above.is_lost
+        frame.prefix, frame.branch = prefix, above.branch
         frame.strand = above.strand.below(context.key)
         self._recorder.learn(frame.secret_values)
         return frame

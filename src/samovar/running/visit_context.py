@@ -8,51 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.effects import (
     AsksModel,
-    AsksUser,
-    FindsFiles,
-    LetsTimePass,
-    OutsideIntent,
-    ReadsFile,
-    RunsCommand,
-    WritesFile,
 )
-from samovar.actions.file_places import Search, Target
-from samovar.actions.file_system import Change
 from samovar.actions.list_items import Items
-from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import Asking, Question, Reply
-from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
 from samovar.generation import (
     ExecutorFailed,
     Message,
-    MessagePart,
     ModelLoading,
     PromptEvent,
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait, VisitKey
+from samovar.journal.base import Exchange, LoadWait
 from samovar.journal.inputs import digest_of
-from samovar.language.workflow import State
-from samovar.running.asking import ask_person, question_of
-from samovar.running.deciding import Deciding
-from samovar.running.frame import Frame
-from samovar.running.services import Services
+from samovar.running.conversations import answered
 from samovar.running.spending import Spending
-from samovar.running.waiting import AskedBy
+from samovar.running.visit_effects import VisitEffects
 from samovar.running.wishes import permitted
-from samovar.values import positive_duration_s
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +49,9 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitContext:
+class VisitContext(VisitEffects):
     """One visit."""
 
-    services: Services
-    frame: Frame
-    state: State
-    number: int
-    """Number of the visit."""
-    key: VisitKey
-    """Its name in a journal."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
@@ -88,10 +60,6 @@ class VisitContext:
     """Goes through a list."""
     spending: Spending
     """What it uses of the limits, with all within it."""
-    deciding: Deciding
-    """Finds out what the visit is performed with."""
-    since_s: float | None = None
-    """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
@@ -142,66 +110,6 @@ class VisitContext:
             return
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
-
-    @property
-    def _at(self) -> VisitOf:
-        return VisitOf(run=self.services.run, number=self.number)
-
-    async def run_command(self, command: Command) -> CommandResult:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
-        return await self._effect(RunsCommand(command=command))
-
-    async def read_file(self, target: Target, most_bytes: int) -> bytes:
-        self._check_touches()
-        return await self._effect(ReadsFile(target=target, most_bytes=most_bytes))
-
-    async def write_file(self, target: Target, change: Change) -> None:
-        self._check_touches()
-        await self._effect(WritesFile(target=target, change=change))
-
-    async def find_files(self, search: Search) -> list[str]:
-        self._check_touches()
-        return await self._effect(FindsFiles(search=search))
-
-    def _check_touches(self) -> None:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
-
-    async def _effect(self, intent: OutsideIntent[T]) -> T:
-        self.deciding.of_effect(intent)
-        return await self.services.outside.effect(intent, self._at)
-
-    async def ask_user(self, asking: Asking) -> Reply | None:
-        action, by, now_s = self.state.action, None, self.services.outside.clock.now_s()
-        if action is not None and action.asks_person and asking.kind != "tool":
-            limit_s = positive_duration_s(action.timeout.of(self.frame.variables)) if action.timeout else None
-            until_s = None if limit_s is None else (self.since_s or now_s) + limit_s
-            by = AskedBy(key=self.key, asked_at=self.since_s or now_s, until_s=until_s)
-        services, path = self.services, self.frame.prefix + self.state.name
-        question = question_of(asking, services.secrets, run=services.run, visit=self.number, path=path)
-        is_given = services.answers.has(path) or (services.yes and asking.is_approval)
-        self.deciding.of_question(question if by is not None and not is_given else None)
-        return await ask_person(services, question, self._ask_person, by)
-
-    async def _ask_person(self, question: Question) -> Reply | None:
-        return await self._effect(AsksUser(question=question))
-
-    @property
-    def _gone_s(self) -> float:
-        """How long ago it began, in an earlier process; nothing if its question was answered meanwhile."""
-        journal = self.services.journal
-        if self.since_s is None or (journal is not None and journal.asked.was_answered(self.key)):
-            return 0.0
-        return max(0.0, self.services.outside.clock.now_s() - self.since_s)
-
-    async def sleep(self, duration_s: float) -> None:
-        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
-            gone_s = self.services.outside.clock.now_s() - self.since_s
-            duration_s = min(duration_s, max(0.0, duration_s - gone_s))
-        await self._effect(LetsTimePass(duration_s=duration_s))
 
     def tell(self, event: ToolCalled | ToolFinished) -> None:
         """Raises `PastLimitError`: a call counts before it is done."""
@@ -268,7 +176,7 @@ class VisitContext:
             raise
         if self.services.journal is not None:
             said.has_said(request.session, request.fork, self.stamp)
-            self.exchanges.append(_answered(asked, reply))
+            self.exchanges.append(answered(asked, reply))
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -316,19 +224,6 @@ class VisitContext:
             LoadWait(model=model, duration_s=end_s - begin_s)
             for model, (begin_s, end_s) in self.loads.items()
         )
-
-
-def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
-    parts = reply.parts or (MessagePart(text=reply.text),)
-    return replace(
-        asked,
-        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
-        model=reply.model,
-        executor=reply.executor,
-        tokens=reply.tokens,
-        duration_s=reply.duration_s,
-        first_token_s=reply.first_token_s,
-    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

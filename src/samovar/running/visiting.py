@@ -72,7 +72,7 @@ class Visiting:
         if earlier is not None:
             earlier.arrive(frame, entry.key)
         kept = journal.recall(entry.key)
-        if frame.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
+        if frame.strand.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
             self._recorder.leave(entry, VisitStatus.CANCELLED)
             raise LostBranchError
         if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import get_args
 
 import anyio
 
-from samovar.actions.question import Filled, Question, Reply
+from samovar.actions.question import Filled, Question, QuestionKind, Reply
 from samovar.background import beside
 from samovar.journal.base import KeptRun, VisitKey
 from samovar.journal.people import KeptQuestion
@@ -152,3 +153,17 @@ def _kept(question: Question, by: AskedBy) -> KeptQuestion:
 
 def _text(part: str | Filled) -> str:
     return part if isinstance(part, str) else part.text
+
+
+def question_from(kept: KeptQuestion) -> Question:
+    """The question of a journal, for a person who is asked in another process."""
+    kinds: dict[str, QuestionKind] = {one: one for one in get_args(QuestionKind)}
+    return Question(
+        run=kept.run,
+        visit=0,
+        path=kept.key.path,
+        kind=kinds[kept.kind],
+        parts=tuple(Filled(text) if is_value else text for text, is_value in kept.parts),
+        choices=kept.choices,
+        default=kept.default,
+    )
