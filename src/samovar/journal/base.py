@@ -231,8 +231,11 @@ class Journal(Protocol):
         """What a run began with. Raises `NotFoundError`."""
         ...
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
-        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
+        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`.
+
+        `after`: only those with higher numbers; `also`: and those of these numbers.
+        """
         ...
 
     def steps(self, run: str) -> Iterator[Step]:

@@ -23,6 +23,13 @@ class Proofs:
     def of(self, name: str, value: object) -> str:
         """A hash of a value, with the name of the key. Raises `JournalError`."""
         if self._key is None:
+            try:
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise JournalError(
+                    f"The journal {self._file} cannot be used: {error.strerror}. Name another place with "
+                    "--journal."
+                ) from error
             self._key = key_beside(self._file)
         return f"{digest_of('key', self._key)}:{digest_of((name, value), self._key)}"
 

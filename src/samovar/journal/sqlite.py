@@ -6,6 +6,7 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -45,7 +46,8 @@ _SUMMARY = (
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
-    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+    "WHERE run = (SELECT number FROM run WHERE id = ?) "
+    "AND (number > ? OR number IN (SELECT value FROM json_each(?))) ORDER BY number, path"
 )
 _STEPS = (
     "SELECT path, line, nth, target, label, at FROM step "
@@ -233,10 +235,10 @@ class SqliteJournal:
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            for row in connection.execute(_VISITS, (run,)):
+            for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
 
     def steps(self, run: str) -> Iterator[Step]:
