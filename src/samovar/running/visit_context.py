@@ -34,16 +34,15 @@ from samovar.executors.base import PromptReply, PromptRequest, forget
 from samovar.generation import (
     ExecutorFailed,
     Message,
-    MessagePart,
     ModelLoading,
     PromptEvent,
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
 from samovar.running.services import Services
+from samovar.running.visit_notes import VisitNotes
 from samovar.running.wishes import permitted
 
 T = TypeVar("T")
@@ -80,12 +79,8 @@ class VisitContext:
     """Goes through a list."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
-    exchanges: list[Exchange] = field(default_factory=list)
-    """What was asked of models and answered, for the journal."""
-    failed: list[PromptFigures] = field(default_factory=list)
-    """Of attempts that were followed by another, for the journal."""
-    loads: dict[str, list[float]] = field(default_factory=dict)
-    """When a model that the visit waits for was first and last said to be loading, for the journal."""
+    notes: VisitNotes = field(default_factory=VisitNotes)
+    """For the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -211,7 +206,7 @@ class VisitContext:
             )
         )
         if figures is not None:
-            self.failed.append(figures)
+            self.notes.failed.append(figures)
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
@@ -235,14 +230,12 @@ class VisitContext:
         request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
         connection = self.services.connection
         asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
-        asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
+        reply = None
         try:
             reply = await self._effect(asks)
-        except SamovarError:
-            self.exchanges.append(asked)
-            raise
-        if self.services.journal is not None:
-            self.exchanges.append(_answered(asked, reply))
+        finally:
+            if self.services.journal is not None:
+                self.notes.exchange(request, messages, reply)
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -279,30 +272,8 @@ class VisitContext:
             self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
             return
         if isinstance(event, ModelLoading):
-            now_s = self.services.time_s()
-            self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+            self.notes.loading(event, self.services.time_s())
         self.services.tell(replace(event, visit=self.number))
-
-    @property
-    def load_waits(self) -> tuple[LoadWait, ...]:
-        """The models that the visit waited for while they were loaded, for the journal."""
-        return tuple(
-            LoadWait(model=model, duration_s=end_s - begin_s)
-            for model, (begin_s, end_s) in self.loads.items()
-        )
-
-
-def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
-    parts = reply.parts or (MessagePart(text=reply.text),)
-    return replace(
-        asked,
-        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
-        model=reply.model,
-        executor=reply.executor,
-        tokens=reply.tokens,
-        duration_s=reply.duration_s,
-        first_token_s=reply.first_token_s,
-    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

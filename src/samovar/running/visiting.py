@@ -167,11 +167,11 @@ class Visiting:
                 what=outcome.what,
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
-                exchanges=tuple(context.exchanges),
-                spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                exchanges=tuple(context.notes.exchanges),
+                spent=context.notes.spent,
                 is_concealed=not references.is_empty,
                 memory_bytes=self._services.resident_bytes(),
-                loads=context.load_waits,
+                loads=context.notes.loads,
             )
         )
         await journal.leave(entry.key, kept)
