@@ -44,11 +44,8 @@ def export_run(settings: Mapping[str, Any], run: str, *, out: Path | None, html:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Writes a file whole, for its user alone: a run may hold anything. Raises `UsageError`."""
-    try:
-        write_whole(path, text, mode=0o600)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    """Writes a file whole. Raises `UsageError`."""
+    write_whole(path, text)
     say(f"Wrote {path}.")
 
 
@@ -79,12 +76,9 @@ def prune_runs(
 
 def _age(text: str) -> float:
     try:
-        age_s = duration_s(text)
+        return duration_s(text)
     except ValueError as error:
         raise UsageError(f"--older-than {text}: {error}.") from error
-    if age_s is None:
-        raise UsageError(f"--older-than {text}: expected a time, as in 30d or 12h.")
-    return age_s
 
 
 def _chosen(runs: Sequence[RunSummary], *, age_s: float | None, keep: int | None) -> list[RunSummary]:

@@ -129,7 +129,7 @@ def _title(run: Object, one: Object) -> str:
 
 
 def _details(one: Object, *, is_short: bool) -> Iterator[str]:
-    if one.get("what"):
+    if one.get("what") and not one.get("sets"):
         yield f"    {shown(one['what'])}"
     for load in one.get("loads", ()):
         yield f"    waited {in_time(load['duration_s'])} while {load['model']} was loaded"
@@ -191,7 +191,7 @@ def _end(run: Object) -> Iterator[str]:
     yield "Variables" if run["ended_at"] else "Variables so far"
     for name, value in run["variables"].items():
         yield from _block(f"{name} =", _text(value), is_short=False)
-    for name in run["secrets"]:
+    for name in set(run["secrets"]) - set(run["variables"]):
         yield f"    {name} = [secret {name}]"
 
 
