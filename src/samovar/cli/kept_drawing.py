@@ -192,7 +192,13 @@ class _Marked:
             state = found[1] if found else ""
             how = " failed" if state in self._failed else " been" if state in self._been else ""
             return ("cluster" if "node" not in classes else "node") + how
-        known = {"state-start": "dot", "state-end": "dot", "background": "back", "outer-path": "dot"}
+        known = {
+            "edgeLabel": "on-edge",
+            "state-start": "dot",
+            "state-end": "dot",
+            "background": "back",
+            "outer-path": "dot",
+        }
         return next((known[one] for one in classes if one in known), "")
 
 

@@ -6,6 +6,7 @@ Above: `of_runs.py`. Below: the journal, the wire of kept runs.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,10 @@ from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
 from samovar.values import duration_s
 
-OLD_S = 30 * 86_400.0
+DAY_S = 86_400.0
+OLD_S = 30 * DAY_S
 """Age of runs that are deleted if nobody says which."""
+_DAYS = re.compile(r"([0-9]{1,6})\s*d(?:ays?)?")
 
 
 def export_run(settings: Mapping[str, Any], run: str, *, out: Path | None, html: Path | None) -> int:
@@ -75,10 +78,12 @@ def prune_runs(
 
 
 def _age(text: str) -> float:
+    if days := _DAYS.fullmatch(text.strip()):
+        return float(days[1]) * DAY_S
     try:
         return duration_s(text)
     except ValueError as error:
-        raise UsageError(f"--older-than {text}: {error}.") from error
+        raise UsageError(f"--older-than {text}: {error}, or days as in 30d.") from error
 
 
 def _chosen(runs: Sequence[RunSummary], *, age_s: float | None, keep: int | None) -> list[RunSummary]:
