@@ -39,7 +39,10 @@ from samovar.generation import (
     ToolCalled,
     ToolFinished,
 )
+from samovar.journal.base import VisitKey
+from samovar.journal.inputs import digest_of
 from samovar.language.workflow import State
+from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
 from samovar.running.services import Services
 from samovar.running.visit_notes import VisitNotes
@@ -71,12 +74,16 @@ class VisitContext:
     state: State
     number: int
     """Number of the visit."""
+    key: VisitKey
+    """Its name in a journal."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    deciding: Deciding
+    """Finds out what the visit is performed with."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     notes: VisitNotes = field(default_factory=VisitNotes)
@@ -115,9 +122,13 @@ class VisitContext:
         )
 
     def log(self, level: str, text: str) -> None:
+        if self.deciding.only_asks:
+            return
         self.services.tell(Logged(visit=self.number, level=level, text=text))
 
     def warn(self, message: str) -> None:
+        if self.deciding.only_asks:
+            return
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
@@ -149,6 +160,7 @@ class VisitContext:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
 
     async def _effect(self, intent: OutsideIntent[T]) -> T:
+        self.deciding.of_effect(intent)
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
@@ -166,6 +178,9 @@ class VisitContext:
             choices=asking.choices,
             default=asking.default,
         )
+        is_given = services.answers.has(path) or (services.yes and asking.is_approval)
+        asks = self.state.action is not None and self.state.action.verb in ASKING
+        self.deciding.of_question(question if asks and not is_given else None)
         given = services.answers.next(path)
         if given is not None or (services.yes and asking.is_approval):
             reply = YES if given is None else Reply(given)
@@ -210,6 +225,11 @@ class VisitContext:
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
+    def stamp(self) -> str:
+        """Names this one time that the visit is performed."""
+        return digest_of((self.services.run, self.key))
+
+    @property
     def _own_session(self) -> str:
         return f"\0{self.number}"  # a name that nobody can write
 
@@ -223,6 +243,8 @@ class VisitContext:
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
         said = self.services.conversations
+        before = "" if request.is_own else said.chain(request.session, request.fork)
+        self.deciding.of_prompt(replace(request, messages=messages), before)
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
@@ -233,6 +255,8 @@ class VisitContext:
         reply = None
         try:
             reply = await self._effect(asks)
+            if self.services.journal is not None:
+                said.has_said(request.session, request.fork, self.stamp)
         finally:
             if self.services.journal is not None:
                 self.notes.exchange(request, messages, reply)
