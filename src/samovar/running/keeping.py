@@ -12,11 +12,9 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin, RunStatus
-from samovar.running.ends import End
+from samovar.journal.base import Journal, KeptRun, RunHead, RunOrigin
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
-from samovar.running.services import Services
 from samovar.running.uncertain import Decisions
 from samovar.running.unkept import BestEffort
 
@@ -91,10 +89,3 @@ async def kept_run(
         if keeping.is_outline:
             begun = Outlined(begun)
         yield begun if keeping.lose is None else BestEffort(begun, keeping.lose)
-
-
-async def keep_end(journal: KeptRun, end: End, variables: Mapping[str, object], services: Services) -> None:
-    """The run is over, with these variables. Raises `JournalError`."""
-    message = services.secrets.mask(end.error.message) if end.error else ""
-    ending = KeptEnd(variables=variables, is_concealed=not services.references.is_empty)
-    await journal.end(RunStatus(end.ending), message, services.references.conceal(ending))

@@ -34,18 +34,18 @@ from samovar.executors.base import PromptReply, PromptRequest, forget
 from samovar.generation import (
     ExecutorFailed,
     Message,
+    MessagePart,
     ModelLoading,
     PromptEvent,
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import VisitKey
+from samovar.journal.base import Exchange, LoadWait, VisitKey
 from samovar.journal.inputs import digest_of
 from samovar.language.workflow import State
 from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
 from samovar.running.services import Services
-from samovar.running.visit_notes import VisitNotes
 from samovar.running.wishes import permitted
 
 T = TypeVar("T")
@@ -86,8 +86,12 @@ class VisitContext:
     """Finds out what the visit is performed with."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
-    notes: VisitNotes = field(default_factory=VisitNotes)
-    """For the journal."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    """What was asked of models and answered, for the journal."""
+    failed: list[PromptFigures] = field(default_factory=list)
+    """Of attempts that were followed by another, for the journal."""
+    loads: dict[str, list[float]] = field(default_factory=dict)
+    """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -221,7 +225,7 @@ class VisitContext:
             )
         )
         if figures is not None:
-            self.notes.failed.append(figures)
+            self.failed.append(figures)
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
@@ -252,14 +256,15 @@ class VisitContext:
         request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
         connection = self.services.connection
         asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
-        reply = None
+        asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
         try:
             reply = await self._effect(asks)
-            if self.services.journal is not None:
-                said.has_said(request.session, request.fork, self.stamp)
-        finally:
-            if self.services.journal is not None:
-                self.notes.exchange(request, messages, reply)
+        except SamovarError:
+            self.exchanges.append(asked)
+            raise
+        if self.services.journal is not None:
+            said.has_said(request.session, request.fork, self.stamp)
+            self.exchanges.append(_answered(asked, reply))
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -296,8 +301,30 @@ class VisitContext:
             self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
             return
         if isinstance(event, ModelLoading):
-            self.notes.loading(event, self.services.time_s())
+            now_s = self.services.time_s()
+            self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
         self.services.tell(replace(event, visit=self.number))
+
+    @property
+    def load_waits(self) -> tuple[LoadWait, ...]:
+        """The models that the visit waited for while they were loaded, for the journal."""
+        return tuple(
+            LoadWait(model=model, duration_s=end_s - begin_s)
+            for model, (begin_s, end_s) in self.loads.items()
+        )
+
+
+def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
+    parts = reply.parts or (MessagePart(text=reply.text),)
+    return replace(
+        asked,
+        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
+        model=reply.model,
+        executor=reply.executor,
+        tokens=reply.tokens,
+        duration_s=reply.duration_s,
+        first_token_s=reply.first_token_s,
+    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

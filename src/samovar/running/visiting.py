@@ -206,14 +206,14 @@ class Visiting:
                 what=outcome.what,
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
-                exchanges=tuple(context.notes.exchanges),
-                spent=context.notes.spent,
+                exchanges=tuple(context.exchanges),
+                spent=sum((one.tokens for one in context.failed), TokenCounts()),
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,
                 stamp=context.stamp,
                 after=(context.frame.strand.touched, context.frame.strand.done),
                 memory_bytes=self._services.resident_bytes(),
-                loads=context.notes.loads,
+                loads=context.load_waits,
             )
         )
         await journal.leave(entry.key, kept)
