@@ -21,6 +21,7 @@ from samovar.executors.base import ExecutorAbilities
 from samovar.executors.table import LOCAL, declared_executor, member, names_of
 from samovar.files import exists, read_text, write_whole
 from samovar.generation import Options
+from samovar.values.secrecy import Secrets
 
 
 class Quit(Exception):
@@ -34,6 +35,8 @@ class Desk:
     conversation: ChatTree
     settings: Settings
     options: Options
+    hidden: Secrets
+    """The keys of executors, which nobody is shown."""
 
 
 def is_command(text: str) -> bool:
@@ -139,7 +142,8 @@ def _save(desk: Desk, rest: str) -> str:
         raise UsageError("/save takes the path of a Markdown file, as in /save talk.md.")
     if exists(path):
         raise UsageError(f"{path} is there already.")
-    write_whole(path, workflow_of(desk.conversation.branch, desk.options, date.today()))
+    text = workflow_of(desk.conversation.branch, desk.options, date.today())
+    write_whole(path, desk.hidden.mask(text))
     return f"Wrote {path}. Run it: samovar run {path}"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from samovar.generation import (
     Embeddings,
@@ -30,6 +30,15 @@ from samovar.values.certainty import ChosenValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something that a program wants to do itself, in words that the user's rules know."""
+
+    kind: Literal["shell", "write", "fetch"]
+    words: tuple[str, ...]
+    """`shell`: the program and its arguments; `write`: the whole path; `fetch`: the address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a program that answers a prompt wants to do itself."""
 
@@ -39,10 +48,12 @@ class Wish:
     """What it calls that, in a few words: it is data, whoever wrote it."""
     details: str = ""
     """With what, as the program says it: a command, a path; data too."""
+    deeds: tuple[Deed, ...] = ()
+    """All that it would do; empty if that is not known."""
 
 
 Permits = Callable[[Wish], Awaitable[bool]]
-"""Asks the person of the run. Nobody there: no."""
+"""What the user's rules say, or else the person of the run. Nobody there: no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +187,8 @@ class ExecutorAbilities:
     """It says how many tokens of a prompt were computed and how many were there already."""
     usage: bool = False
     """It says how many tokens an answer took."""
+    cost: bool = False
+    """It says itself what an answer cost, as far as it knows that."""
 
 
 class Connection(Protocol):

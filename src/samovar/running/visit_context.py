@@ -222,7 +222,7 @@ class VisitContext:
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
-        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
+        request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
         reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
         if self.services.journal is not None:
