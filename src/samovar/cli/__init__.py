@@ -36,6 +36,7 @@ from samovar.cli.options import (
     Mermaid,
     Model,
     NoEffects,
+    NoJournal,
     Only,
     Png,
     Print,
@@ -85,6 +86,7 @@ def run(
     trust: Trust = False,
     no_effects: NoEffects = False,
     lenient: Lenient = False,
+    no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -118,6 +120,7 @@ def run(
                 trust=trust,
                 no_effects=no_effects,
                 lenient=lenient,
+                no_journal=no_journal,
                 dry_run=dry_run,
                 as_json=json,
                 as_events=events,
@@ -279,4 +282,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_models, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

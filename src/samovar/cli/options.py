@@ -124,6 +124,7 @@ Trust = Annotated[
 NoEffects = Annotated[
     bool, typer.Option("--no-effects", help="Run no commands and touch no files: only ask prompts.")
 ]
+NoJournal = Annotated[bool, typer.Option("--no-journal", help="Do not keep the run.")]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 Fix = Annotated[

@@ -54,6 +54,7 @@ def run_workflow(arguments: RunArguments) -> int:
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
+    library.replace_prompts(arguments.prompts, workflow)
     run = RunnerSettings(
         model=arguments.model,
         executor=arguments.executor,
@@ -80,20 +81,26 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
-    if arguments.goes_on is not None:
-        check_secrets(arguments.goes_on, prepared.variables)
+    if arguments.begun_as is not None:
+        check_secrets(arguments.begun_as, prepared.variables)
     hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         from samovar.cli.dry_run import dry_run
 
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
-    shows = not (arguments.quiet or arguments.as_json or arguments.as_events)
     offering = (
-        offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
+        offering_for(settings, budget, named=arguments.model, models=prepared.models)
+        if arguments.shows
+        else None
     )
     show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
+
+    def lose(error: SamovarError) -> None:
+        outcome.is_unkept = True
+        if not arguments.quiet:
+            say(f"samovar: this run is not kept, and goes on without: {shown(str(error))}")
 
     async def main(run: RunnerSettings) -> None:
         async with open_app(settings, library) as app:
@@ -101,7 +108,9 @@ def run_workflow(arguments: RunArguments) -> int:
             outcome.note(app)
 
     try:
-        with keeping_for(arguments, settings, workflow, library) as keeping:
+        with keeping_for(arguments, settings, workflow, library, lose) as keeping:
+            if keeping is not None:
+                keeping = replace(keeping, given=tuple(given))
             anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()
@@ -120,7 +129,7 @@ def run_workflow(arguments: RunArguments) -> int:
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given: dict[str, object] = dict(arguments.goes_on.variables) if arguments.goes_on else {}
+    given = _given_before(arguments)
     for path in arguments.variable_files:
         given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
@@ -137,6 +146,16 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
                 "environment (`from_env` in the workflow)."
             )
     return given | switches | assignments
+
+
+def _given_before(arguments: RunArguments) -> dict[str, object]:
+    """The variables of the run that goes on, or is run again: there, defaults are as they are now."""
+    head = arguments.begun_as
+    if head is None:
+        return {}
+    is_rerun = arguments.origin is not None and arguments.origin.at is None
+    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
+    return {name: head.variables[name] for name in names if name in head.variables}
 
 
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:
@@ -222,7 +241,7 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not arguments.as_json:
+    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and not arguments.as_json:
         say_interrupted(run.id, arguments.settings.get("journal_file"))
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

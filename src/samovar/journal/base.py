@@ -42,6 +42,8 @@ class RunStatus(StrEnum):
     LIMITED = "limited"
     STUCK = "stuck"
     CANCELLED = "cancelled"
+    UNKEPT = "unkept"
+    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
 
     @property
     def is_over(self) -> bool:
@@ -75,7 +77,7 @@ class Intent:
 
     key: VisitKey
     number: int
-    """In the run, from 1, in the order in which they began."""
+    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
     verb: str | None
     """Verb of its action; None: it passes through."""
     entered_at: float
@@ -93,6 +95,23 @@ class Exchange:
     messages: tuple[Message, ...]
     answer: Message | None
     """None if there was none."""
+    model: str = ""
+    """The reference of the model that answered."""
+    executor: str = ""
+    """The name of the one that answered; empty if it is not told."""
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    duration_s: float = 0.0
+    """From the request to the last token, waiting and loading included."""
+    first_token_s: float | None = None
+    """From the request to the first token; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadWait:
+    """A visit waited for a model that was loaded meanwhile."""
+
+    model: str
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +135,40 @@ class VisitOutcome:
     """By attempts that failed, besides what is in `figures`."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
+    inputs: str = ""
+    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
+    it is performed again whenever another run wants to know."""
+    stamp: str = ""
+    """Names the one time that it was performed, in whatever run that was."""
+    after: tuple[str, str] = ("", "")
+    """Names of all that was done before it and by it: outside of the run, and at all."""
+    origin: str | None = None
+    """The run that it was taken from, which paid for it; None: it was performed in this run."""
+    memory_bytes: int | None = None
+    """Resident bytes of the process when it ended; None: not measured."""
+    loads: tuple[LoadWait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A transition that was taken."""
+
+    source: VisitKey
+    """The visit that it leaves."""
+    target: str | None
+    """Path of the state that it leads to; None: the end."""
+    label: str
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEnd:
+    """What a run ended with."""
+
+    variables: Mapping[str, object]
+    is_concealed: bool = False
+    """As in `VisitOutcome`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +178,20 @@ class KeptVisit:
     intent: Intent
     outcome: VisitOutcome | None
     """None: it was begun, and nobody knows how far it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrigin:
+    """The earlier run that a run takes outcomes from."""
+
+    run: str
+    """Its id."""
+    at: VisitKey | None = None
+    """The visit from which on all is done again; None: whatever was performed with something else."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What variables are at that visit in place of what they were."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """By name, the texts of prompts in place of those of the library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +210,18 @@ class RunHead:
     """Digests of the texts of the workflow and of all it runs, by file."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """What it begins with, typed; a secret is not among them."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of the workflow and of all it runs, by file, as they were when it began."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave, the others being defaults; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where it takes outcomes from; None: it performs everything itself."""
+    is_outline: bool = False
+    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +245,8 @@ class RunSummary:
     """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
+    origin: str | None = None
+    """The run that it takes outcomes from."""
 
 
 class KeptRun(Protocol):
@@ -194,8 +271,23 @@ class KeptRun(Protocol):
         """A visit has ended. Raises `JournalError`."""
         ...
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
+    async def step(self, step: Step) -> None:
+        """A transition was taken. It is kept with what is written next. Raises `JournalError`."""
+        ...
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+    def key(self) -> bytes:
+        """For digests of what has a secret in it; it is not in the journal itself. Raises `JournalError`."""
+        ...
+
+    async def abandon(self, message: str) -> None:
+        """The run goes on without being kept: what it does from here on nobody will know.
+
+        Returns once that is kept, as `RunStatus.UNKEPT`. Raises `JournalError` if not even that can be.
+        """
         ...
 
 
@@ -214,10 +306,29 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """The run of that file that began last."""
+        ...
+
     def head(self, run: str) -> RunHead:
         """What a run began with. Raises `NotFoundError`."""
         ...
 
     def visits(self, run: str) -> Iterator[KeptVisit]:
         """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+        ...
+
+    def steps(self, run: str) -> Iterator[Step]:
+        """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
+        ...
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """What a run ended with; None: it has not. Raises `NotFoundError`."""
+        ...
+
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """Removes runs and all that only they have, and gives the space back.
+
+        Gives those that were removed: a run that is driven or waits stays. Raises `JournalError`.
+        """
         ...

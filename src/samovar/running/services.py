@@ -21,6 +21,7 @@ from samovar.library import Library
 from samovar.running.conversations import Conversations
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.origins import Earlier
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
 from samovar.tools.toolbox import MakeToolbox
@@ -66,9 +67,13 @@ class Services:
     """Fills texts and evaluates expressions."""
     journal: KeptRun | None = None
     """Where the run is kept."""
+    earlier: Earlier | None = None
+    """What it takes from an earlier one."""
     conversations: Conversations = field(default_factory=Conversations)
     """What an earlier process said in named ones."""
     references: References = field(default_factory=References)
     """What the journal has in place of secrets."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes, for the journal; None: not measured."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""

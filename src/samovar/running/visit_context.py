@@ -31,9 +31,19 @@ from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
-from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent, ToolCalled, ToolFinished
-from samovar.journal.base import Exchange
+from samovar.generation import (
+    ExecutorFailed,
+    Message,
+    MessagePart,
+    ModelLoading,
+    PromptEvent,
+    ToolCalled,
+    ToolFinished,
+)
+from samovar.journal.base import Exchange, LoadWait, VisitKey
+from samovar.journal.inputs import digest_of
 from samovar.language.workflow import State
+from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
 from samovar.running.services import Services
 from samovar.running.wishes import permitted
@@ -64,18 +74,24 @@ class VisitContext:
     state: State
     number: int
     """Number of the visit."""
+    key: VisitKey
+    """Its name in a journal."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    deciding: Deciding
+    """Finds out what the visit is performed with."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
     """Of attempts that were followed by another, for the journal."""
+    loads: dict[str, list[float]] = field(default_factory=dict)
+    """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -110,9 +126,13 @@ class VisitContext:
         )
 
     def log(self, level: str, text: str) -> None:
+        if self.deciding.only_asks:
+            return
         self.services.tell(Logged(visit=self.number, level=level, text=text))
 
     def warn(self, message: str) -> None:
+        if self.deciding.only_asks:
+            return
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
@@ -144,6 +164,7 @@ class VisitContext:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
 
     async def _effect(self, intent: OutsideIntent[T]) -> T:
+        self.deciding.of_effect(intent)
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
@@ -161,6 +182,9 @@ class VisitContext:
             choices=asking.choices,
             default=asking.default,
         )
+        is_given = services.answers.has(path) or (services.yes and asking.is_approval)
+        asks = self.state.action is not None and self.state.action.verb in ASKING
+        self.deciding.of_question(question if asks and not is_given else None)
         given = services.answers.next(path)
         if given is not None or (services.yes and asking.is_approval):
             reply = YES if given is None else Reply(given)
@@ -205,6 +229,11 @@ class VisitContext:
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
+    def stamp(self) -> str:
+        """Names this one time that the visit is performed."""
+        return digest_of((self.services.run, self.key))
+
+    @property
     def _own_session(self) -> str:
         return f"\0{self.number}"  # a name that nobody can write
 
@@ -218,19 +247,24 @@ class VisitContext:
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
         said = self.services.conversations
+        before = "" if request.is_own else said.chain(request.session, request.fork)
+        self.deciding.of_prompt(replace(request, messages=messages), before)
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
         request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
-        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+        asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
+        asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
+        try:
+            reply = await self._effect(asks)
+        except SamovarError:
+            self.exchanges.append(asked)
+            raise
         if self.services.journal is not None:
-            parts = reply.parts or (MessagePart(text=reply.text),)
-            answer = replace(Message.of_parts("assistant", parts), calls=reply.calls)
-            self.exchanges.append(
-                Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
-            )
+            said.has_said(request.session, request.fork, self.stamp)
+            self.exchanges.append(_answered(asked, reply))
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -266,7 +300,31 @@ class VisitContext:
         if isinstance(event, ExecutorFailed):
             self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
             return
+        if isinstance(event, ModelLoading):
+            now_s = self.services.time_s()
+            self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
         self.services.tell(replace(event, visit=self.number))
+
+    @property
+    def load_waits(self) -> tuple[LoadWait, ...]:
+        """The models that the visit waited for while they were loaded, for the journal."""
+        return tuple(
+            LoadWait(model=model, duration_s=end_s - begin_s)
+            for model, (begin_s, end_s) in self.loads.items()
+        )
+
+
+def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
+    parts = reply.parts or (MessagePart(text=reply.text),)
+    return replace(
+        asked,
+        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
+        model=reply.model,
+        executor=reply.executor,
+        tokens=reply.tokens,
+        duration_s=reply.duration_s,
+        first_token_s=reply.first_token_s,
+    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]
