@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,8 +87,9 @@ def test_the_words_of_a_line_are_those_that_a_shell_makes_of_it(line: str) -> No
     words = words_of(line)
     if words is None:
         return
-    said = os.popen(f"printf '%s\\0' {line}").read()  # which runs nothing but `printf`
-    assert tuple(said.split("\0")[:-1]) == words
+    script = f"printf '%s\\0' {line}"  # which runs nothing but `printf`
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert tuple(done.stdout.split("\0")[:-1]) == words
 
 
 @pytest.mark.parametrize(

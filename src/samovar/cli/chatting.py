@@ -28,6 +28,7 @@ from samovar.cli.trusting import settings_for
 from samovar.config import Settings
 from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError
+from samovar.errors.counting import counted
 from samovar.executors.base import Connection, PromptReply, forget
 from samovar.executors.table import declared_executor, names_of
 from samovar.generation import (
@@ -225,7 +226,8 @@ class _Talk:
         if not self._as_json and reply.finish_reason is FinishReason.LENGTH:
             say("The answer was cut off; --max-tokens N gives it more room.")
         if not self._as_json and reply.dropped_messages:
-            say(f"The oldest {reply.dropped_messages} messages were left out: there is no room for them.")
+            left_out = counted(reply.dropped_messages, "message")
+            say(f"There is no room for the beginning of the conversation: {left_out} left out.")
 
     def _object(self, reply: PromptReply) -> dict[str, Any]:
         tokens = reply.tokens

@@ -15,6 +15,7 @@ from samovar.cli import checkup_machine as machine
 from samovar.cli import checkup_others as others
 from samovar.cli import checkup_places as places
 from samovar.cli.checkup import Check, Observation, look_at_all, worst
+from samovar.cli.checkup_journal import journal
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put
@@ -69,6 +70,7 @@ def _checks(settings: Settings, error: SamovarError | None, *, connects: bool) -
         "settings": partial(places.settings_read, error),
         "trust": places.project_trust,
         "folders": partial(places.folders, settings),
+        "journal": partial(journal, settings),
         "models": partial(places.stores, settings),
         "model": partial(places.default_model, settings),
         **others.executor_checks(settings),

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from samovar.config import DeclaredServer
+from samovar.errors.counting import counted
 from samovar.executors.probing import Probe, end_group
 from samovar.processes.given_variables import TEMPORARY, allowed
 
@@ -58,7 +59,7 @@ def _talk(process: subprocess.Popen[bytes]) -> Probe:
     about = greeted.get("serverInfo")
     name = about.get("name") if isinstance(about, dict) else None
     count = len(tools) if isinstance(tools, list) else 0
-    return Probe(is_good=True, what=f"greeted as {str(name or '?')[:80]!r}, with {count} tools")
+    return Probe(is_good=True, what=f"greeted as {str(name or '?')[:80]!r}, with {counted(count, 'tool')}")
 
 
 def _send(process: subprocess.Popen[bytes], number: int | None, method: str, params: Any) -> None:

@@ -19,6 +19,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.counting import counted
 from samovar.journal.base import KeptVisit, RunStatus, RunSummary
 from samovar.running.wire import tokens_to_wire
 
@@ -90,7 +91,7 @@ def show_run(settings: Mapping[str, Any], run: str, *, as_json: bool) -> int:
     if as_json:
         write_json({**_wire(found), "states": [_visit_wire(one) for one in visits]})
         return 0
-    put(f"{found.id}  {shown(found.workflow)}  {found.status}  {found.visits} visits\n")
+    put(f"{found.id}  {shown(found.workflow)}  {found.status}  {counted(found.visits, 'visit')}\n")
     if found.message:
         put(f"{shown(found.message)}\n")
     for one in visits:

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from samovar.errors.counting import counted
 from samovar.generation import (
     Embeddings,
     FinishReason,
@@ -137,21 +138,21 @@ def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: O
     """The message about an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
         return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
-    ways = "Give it more with max_tokens=…"
+    ways, said = "Give it more with max_tokens=…", counted(tokens.generated, "token")
     if cut == "call":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+            f"The answer was cut off after {said} (max_tokens is {options.max_tokens}), "
             f"within a call of a tool. {ways}"
         )
     if cut == "text":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is "
+            f"The answer was cut off after {said} (max_tokens is "
             f"{options.max_tokens}), before it matched the {options.held_by}. {ways}, or ask for less."
         )
     if reason is FinishReason.STOP:
         return "The model ended its answer within its reasoning, so there is no text. Try think=off."
     return (
-        f"The model's reasoning used all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+        f"The model's reasoning used all {said} (max_tokens is {options.max_tokens}), "
         f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
     )
 
