@@ -19,6 +19,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.counting import counted
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import summary_to_wire
 
@@ -48,7 +49,7 @@ def list_runs(
         return 0
     _show(listed)
     if len(listed) < len(found):
-        say(f"samovar: {len(found) - len(listed)} older runs are not shown; --most N shows more.")
+        say(f"samovar: {counted(len(found) - len(listed), 'older run')} not shown; --most N shows more.")
     return 0
 
 
