@@ -28,7 +28,7 @@ from samovar.journal.base import (
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
-from samovar.journal.pruning import Retention, Pruner
+from samovar.journal.pruning import Pruner, Retention
 from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts
 from samovar.journal.writer import Writer
