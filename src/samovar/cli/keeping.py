@@ -20,6 +20,7 @@ from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.memory import resident_bytes
 from samovar.projects.places import state_folder
 from samovar.running.keeping import Keeping
 
@@ -66,8 +67,15 @@ def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
         journal.close()
 
 
+def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The texts of the files of a workflow and of all it runs, as they were read, by their whole paths."""
+    return {
+        str(current_folder() / one.path): one.source for one in library.tree(workflow) if one.path is not None
+    }
+
+
 def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Digests of the files of a workflow and of all it runs, as they were read, by their whole paths."""
+    """The digests of these texts, by which a change is seen."""
     return {
         str(current_folder() / one.path): one.digest for one in library.tree(workflow) if one.path is not None
     }
@@ -106,9 +114,11 @@ def keeping_for(
             options=arguments.kept,
             uncertain=arguments.uncertain,
             digests=digests(workflow, library),
+            sources=sources(workflow, library),
             folder=current_folder(),
             is_outline=settings.journal == "outline",
             lose=None if must else lose,
+            resident_bytes=resident_bytes,
         )
 
 

@@ -13,8 +13,10 @@ from typing import Any
 from samovar.journal.base import RunStatus
 from samovar.journal.texts import Texts
 
-STEP_VISITS = 500
+STEP_ROWS = 500
 """Deleted in one transaction: a few milliseconds."""
+STEP_PAGES = 1_000
+"""Given back in one transaction."""
 DAY_S = 86_400.0
 
 
@@ -40,6 +42,7 @@ class Pruner:
         if run is None and self._is_large(connection):
             run = self._oldest(connection)
         if run is None:
+            self._texts.sweep(connection)
             return False
         delete(connection, self._texts, run)
         return True
@@ -76,19 +79,46 @@ def _first(connection: Any, where: str, value: object) -> int | None:
 
 def delete(connection: Any, texts: Texts, run: int) -> bool:
     """Deletes a run by its number, or a part of one with many visits. Returns whether all of it is gone."""
-    visits = connection.execute(
-        "SELECT path, line, nth, text FROM visit WHERE run = ? LIMIT ?", (run, STEP_VISITS)
+    for table, columns in (("visit", ("path", "line", "nth")), ("step", ("number",))):
+        where = " AND ".join(f"{name} = ?" for name in ("run", *columns))
+        found = connection.execute(
+            f"SELECT run, {', '.join(columns)} FROM {table} WHERE run = ? LIMIT ?", (run, STEP_ROWS)
+        ).fetchall()
+        connection.executemany(f"DELETE FROM {table} WHERE {where}", found)
+        if len(found) == STEP_ROWS:
+            return _left(connection, run)
+    used = connection.execute(
+        "SELECT run, digest FROM used WHERE run = ? LIMIT ?", (run, STEP_ROWS)
     ).fetchall()
-    for path, line, nth, _ in visits:
-        connection.execute(
-            "DELETE FROM visit WHERE run = ? AND path = ? AND line = ? AND nth = ?", (run, path, line, nth)
-        )
-    digests = {row[3] for row in visits}
-    is_gone = len(visits) < STEP_VISITS
-    if is_gone:
-        digests |= set(connection.execute("SELECT head_text FROM run WHERE number = ?", (run,)).fetchone())
-        connection.execute("DELETE FROM run WHERE number = ?", (run,))
-    else:  # what is left of it is not a run that could continue
-        connection.execute("UPDATE run SET status = ? WHERE number = ?", (RunStatus.UNKEPT, run))
-    texts.drop_unused(connection, digests - {None})
-    return is_gone
+    connection.executemany("DELETE FROM used WHERE run = ? AND digest = ?", used)
+    texts.drop_unused(connection, [digest for _, digest in used])
+    if len(used) == STEP_ROWS:
+        return _left(connection, run)
+    connection.execute("DELETE FROM run WHERE number = ?", (run,))
+    return True
+
+
+def _left(connection: Any, run: int) -> bool:
+    """What is left of a run is not one that could continue."""
+    connection.execute("UPDATE run SET status = ? WHERE number = ?", (RunStatus.UNKEPT, run))
+    return False
+
+
+def delete_unused(connection: Any, *, texts: Texts, run: str) -> bool | None:
+    """The same for one that is named by its id. Returns None if it is driven, waits, or is not there."""
+    row = connection.execute(
+        "SELECT number FROM run WHERE id = ? AND status != ? AND (owner IS NULL OR until_s < ?)",
+        (run, RunStatus.WAITING, time.time()),
+    ).fetchone()
+    return None if row is None else delete(connection, texts, row[0])
+
+
+def give_space_back(connection: Any) -> bool:
+    """Gives a little of the file's unused space back to the system. Returns False when there is no more."""
+    before = _free_pages(connection)
+    connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+    return 0 < _free_pages(connection) < before
+
+
+def _free_pages(connection: Any) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,19 @@ from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
+    KeptEnd,
     KeptVisit,
     RunHead,
     RunStatus,
     RunSummary,
+    Step,
     VisitKey,
 )
-from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
-from samovar.journal.pruning import Pruner, Retention
+from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_run import SqliteRun
-from samovar.journal.texts import Texts
+from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
@@ -40,6 +42,10 @@ _SUMMARY = (
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
     "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+)
+_STEPS = (
+    "SELECT path, line, nth, target, label, at FROM step "
+    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number"
 )
 
 
@@ -61,12 +67,9 @@ class SqliteJournal:
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s = await self._open(), owner(), time.time()
-
-        text = to_json(head)
+        writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
-            inline, digest = self._texts.keep(connection, text)
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
                 "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
@@ -76,15 +79,17 @@ class SqliteJournal:
                     RunStatus.RUNNING,
                     head.started_at,
                     now_s,
-                    inline or "",
-                    digest,
+                    kept.inline or "",
+                    kept.digest,
                     None if head.path is None else str(head.path),
                     head.folder,
                     who,
                     now_s + LEASE_S,
                 ),
             )
-            return int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            self._texts.keep(connection, number, kept)
+            return number
 
         number = await writer.write(insert)
         if self._retention is not None:
@@ -122,6 +127,24 @@ class SqliteJournal:
         head, kept = self.head(run), tuple(self.visits(run))
         async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
             yield driven
+
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """See `base.Journal`."""
+        if not self.file.exists():
+            return ()
+        if self._writer is None:
+            self._writer = Writer(self.file)
+        writer, removed = self._writer, []
+        for run in runs:
+            is_gone: bool | None = False
+            while is_gone is False:
+                is_gone = writer.write_now(partial(delete_unused, texts=self._texts, run=run))
+            if is_gone:
+                removed.append(run)
+        writer.write_now(self._texts.sweep)
+        while writer.write_now(give_space_back):
+            pass
+        return removed
 
     @asynccontextmanager
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
@@ -169,10 +192,8 @@ class SqliteJournal:
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            inline, digest = connection.execute(
-                "SELECT head, head_text FROM run WHERE id = ?", (run,)
-            ).fetchone()
-            head = from_json(inline if digest is None else self._texts.read(connection, digest))
+            row = connection.execute("SELECT head, head_text FROM run WHERE id = ?", (run,)).fetchone()
+            head = self._texts.value(connection, *row)
         if not isinstance(head, RunHead):
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
@@ -182,6 +203,20 @@ class SqliteJournal:
         with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
+
+    def steps(self, run: str) -> Iterator[Step]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
+                source = VisitKey(path=path, line=line, nth=nth)
+                yield Step(source=source, target=target or None, label=label, at=at)
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute("SELECT ending, ending_text FROM run WHERE id = ?", (run,)).fetchone()
+            end = self._texts.value(connection, *row)
+        return end if isinstance(end, KeptEnd) else None
 
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
@@ -196,8 +231,6 @@ class SqliteJournal:
 
     def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
         path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row
-        if digest is not None:
-            outcome = self._texts.read(connection, digest)
         intent = Intent(
             key=VisitKey(path=path, line=line, nth=nth),
             number=number,
@@ -205,7 +238,7 @@ class SqliteJournal:
             entered_at=entered_at,
             is_repeatable=bool(repeatable),
         )
-        return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
+        return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
 
 
 def _summary(row: Sequence[Any], now_s: float) -> RunSummary:

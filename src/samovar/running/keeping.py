@@ -32,6 +32,8 @@ class Keeping:
     """What becomes of visits that were interrupted and may not simply be done again."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
     is_outline: bool = False
@@ -39,6 +41,8 @@ class Keeping:
     lose: Callable[[JournalError], None] | None = None
     """Told once, with the reason, if the run cannot be kept (any more), and goes on all the same. None: it
     fails then."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes; None: not measured."""
 
 
 @asynccontextmanager
@@ -60,6 +64,7 @@ async def kept_run(
         folder=str(keeping.folder),
         started_at=started.started_at,
         digests=keeping.digests,
+        sources=keeping.sources,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from samovar.generation import Options
-from samovar.journal.base import Intent, KeptRun, KeptVisit, RunHead, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Intent,
+    KeptEnd,
+    KeptRun,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    Step,
+    VisitKey,
+    VisitOutcome,
+)
 
 
 def outlined_head(head: RunHead) -> RunHead:
@@ -57,10 +67,15 @@ class Outlined:
                 left_at=outcome.left_at,
                 duration_s=outcome.duration_s,
                 spent=outcome.spent,
+                memory_bytes=outcome.memory_bytes,
+                loads=outcome.loads,
             ),
         )
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
+    async def step(self, step: Step) -> None:
+        await self._run.step(step)
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         await self._run.end(status)
 
     async def abandon(self, message: str) -> None:

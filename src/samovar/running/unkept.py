@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from samovar.errors import JournalError, LeaseLostError
-from samovar.journal.base import Intent, KeptRun, KeptVisit, RunHead, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Intent,
+    KeptEnd,
+    KeptRun,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    Step,
+    VisitKey,
+    VisitOutcome,
+)
 
 
 class BestEffort:
@@ -45,8 +55,11 @@ class BestEffort:
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
         await self._try(lambda: self._run.leave(key, outcome))
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
-        await self._try(lambda: self._run.end(status, message))
+    async def step(self, step: Step) -> None:
+        await self._try(lambda: self._run.step(step))
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
+        await self._try(lambda: self._run.end(status, message, ending))
         await self._abandon()
 
     async def abandon(self, message: str) -> None:
