@@ -18,6 +18,7 @@ from typing import Any
 from samovar.errors import JournalError, UsageError
 from samovar.files import write_whole
 from samovar.journal.codec import from_json, to_json, written
+from samovar.journal.kill_points import KillPoint, reach
 
 SHORT_CHARS = 2_000
 """Up to here what is left of an outcome is in the row of its visit."""
@@ -63,6 +64,7 @@ class Texts:
             body: str | None = text
             if len(text) >= LONG_CHARS:
                 self._write(digest, text)
+                reach(KillPoint.VALUE_FILE)
                 body = None
             connection.execute("INSERT OR IGNORE INTO text (digest, body) VALUES (?, ?)", (digest, body))
             connection.execute("INSERT OR IGNORE INTO used (run, digest) VALUES (?, ?)", (run, digest))

@@ -25,6 +25,7 @@ from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptEnd, KeptRun, RunStatus
+from samovar.journal.kill_points import KillPoint, reach
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
@@ -195,6 +196,7 @@ class _Driven:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
+                    reach(KillPoint.END)
                     await self._keep_end(journal, end, frame, services.references)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)

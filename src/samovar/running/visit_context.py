@@ -37,10 +37,12 @@ from samovar.generation import (
     MessagePart,
     ModelLoading,
     PromptEvent,
+    TextGenerated,
     ToolCalled,
     ToolFinished,
 )
 from samovar.journal.base import Exchange, LoadWait
+from samovar.journal.kill_points import KillPoint, reach
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
 from samovar.running.services import Services
@@ -281,6 +283,8 @@ class VisitContext:
         if isinstance(event, ModelLoading):
             now_s = self.services.time_s()
             self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, TextGenerated):
+            reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))
 
     @property

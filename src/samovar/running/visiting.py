@@ -16,6 +16,7 @@ from samovar.errors import JournalError, SamovarError
 from samovar.events import RunError, VisitStatus
 from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.language.moment import at_moment
 from samovar.language.workflow import State, Transition
 from samovar.running.abort_files import AbortedError
@@ -120,7 +121,9 @@ class Visiting:
         try:
             skipped = decided(kept, services.uncertain, action) if kept else None
             if journal is not None:
+                reach(KillPoint.BEFORE_INTENT)
                 await journal.intend(intent)
+                reach_within(entry.key.path, entry.key.line)
             with at_moment(now_s):
                 outcome = skipped or await perform(action, context.context())
             failure: SamovarError | None = outcome.error
@@ -141,7 +144,9 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
+            reach(KillPoint.BEFORE_OUTCOME)
             await self._keep(journal, entry, outcome, error, context)
+            reach(KillPoint.AFTER_OUTCOME)
         self._leave(frame, entry, outcome, error)
         self._spend(frame, outcome, TokenCounts())
         return Visited(outcome=outcome, entry=entry, error=error)
