@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,10 +173,17 @@ class Survivor:
         ending = journal.ending(run.id)
         return Ended(
             status=run.status,
-            variables=None if ending is None else ending.variables,
+            variables=None if ending is None else _timeless(ending.variables),
             visits=tuple(sorted(map(_visit, journal.visits(run.id)))),
             effects=self.effects(),
         )
+
+
+def _timeless(value: object) -> object:
+    """A value without durations, which are never the same."""
+    if isinstance(value, Mapping):
+        return {key: _timeless(one) for key, one in value.items() if key != "duration_s"}
+    return [_timeless(one) for one in value] if isinstance(value, list) else value
 
 
 def _visit(one: KeptVisit) -> tuple[str, str, int, str]:
@@ -251,9 +258,8 @@ class Soak:
 def _brief(found: Ended, whole: Ended, name: str) -> str:
     one, other = getattr(found, name), getattr(whole, name)
     if name == "variables" and isinstance(one, dict) and isinstance(other, dict):
-        return str(
-            {key: str(one.get(key))[:60] for key in one.keys() | other if one.get(key) != other.get(key)}
-        )
+        differ = [key for key in one.keys() | other if one.get(key) != other.get(key)]
+        return str({key: (str(one.get(key))[:60], str(other.get(key))[:60]) for key in differ})
     if name == "visits":
         return str(sorted(set(one) ^ set(other))[:6])
     return f"{one} for {other}"
