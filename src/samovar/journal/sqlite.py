@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from samovar.journal.base import (
     Step,
     VisitKey,
 )
-from samovar.journal.connecting import connect_to_read
+from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renewing
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_run import SqliteRun
@@ -167,10 +167,9 @@ class SqliteJournal:
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """See `base.Journal`."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            return
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                return
             rows = connection.execute(
                 f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
@@ -180,10 +179,9 @@ class SqliteJournal:
 
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            return None
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                return None
             row = connection.execute(
                 f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
             ).fetchone()
@@ -221,10 +219,9 @@ class SqliteJournal:
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
         """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            raise NotFoundError("run", run)
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                raise NotFoundError("run", run)
             if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
                 raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
             yield connection
