@@ -32,7 +32,8 @@ def connect(file: Path) -> sqlite3.Connection:
     try:
         version_of(connection, str(file))  # before anything is changed in what may be another program's
         # Space of what is removed can be given back bit by bit; only a new file takes this.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
         # where two do (the WAL-reset bug), and the one of this Python may be older.
         connection.execute("PRAGMA wal_autocheckpoint = 0")

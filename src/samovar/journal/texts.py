@@ -127,4 +127,4 @@ class Texts:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             write_whole(path, text)
         except (OSError, UsageError) as error:
-            raise JournalError(f"A value cannot be kept: {error}.") from error
+            raise JournalError(f"A value cannot be kept in the journal: {error}") from error

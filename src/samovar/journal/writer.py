@@ -175,10 +175,9 @@ class Writer:
 
     def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
         results: list[tuple[_Waiting, object]] = []
+        is_synced = self._has_no_log or any(one.is_synced for one in together)
         try:
-            with _transaction(
-                connection, is_synced=self._has_no_log or any(one.is_synced for one in together)
-            ):
+            with _transaction(connection, is_synced=is_synced):
                 for one in together:
                     try:
                         results.append((one, one.write(connection)))
