@@ -52,6 +52,7 @@ def run_workflow(arguments: RunArguments) -> int:
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
+    library.replace_prompts(arguments.prompts, workflow)
     run = RunnerSettings(
         model=arguments.model,
         executor=arguments.executor,
@@ -78,8 +79,8 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
-    if arguments.goes_on is not None:
-        check_secrets(arguments.goes_on, prepared.variables)
+    if arguments.begun_as is not None:
+        check_secrets(arguments.begun_as, prepared.variables)
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
@@ -106,6 +107,8 @@ def run_workflow(arguments: RunArguments) -> int:
 
     try:
         with keeping_for(arguments, settings, workflow, library, lose) as keeping:
+            if keeping is not None:
+                keeping = replace(keeping, given=tuple(given))
             anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()
@@ -124,7 +127,7 @@ def run_workflow(arguments: RunArguments) -> int:
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given: dict[str, object] = dict(arguments.goes_on.variables) if arguments.goes_on else {}
+    given = _given_before(arguments)
     for path in arguments.variable_files:
         given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
@@ -141,6 +144,16 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
                 "environment (`from_env` in the workflow)."
             )
     return given | switches | assignments
+
+
+def _given_before(arguments: RunArguments) -> dict[str, object]:
+    """The variables of the run that goes on, or is run again: there, defaults are as they are now."""
+    head = arguments.begun_as
+    if head is None:
+        return {}
+    is_rerun = arguments.origin is not None and arguments.origin.at is None
+    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
+    return {name: head.variables[name] for name in names if name in head.variables}
 
 
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:

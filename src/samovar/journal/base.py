@@ -77,7 +77,7 @@ class Intent:
 
     key: VisitKey
     number: int
-    """In the run, from 1, in the order in which they began."""
+    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
     verb: str | None
     """Verb of its action; None: it passes through."""
     entered_at: float
@@ -135,6 +135,15 @@ class VisitOutcome:
     """By attempts that failed, besides what is in `figures`."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
+    inputs: str = ""
+    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
+    it is performed again whenever another run wants to know."""
+    stamp: str = ""
+    """Names the one time that it was performed, in whatever run that was."""
+    after: tuple[str, str] = ("", "")
+    """Names of all that was done before it and by it: outside of the run, and at all."""
+    origin: str | None = None
+    """The run that it was taken from, which paid for it; None: it was performed in this run."""
     memory_bytes: int | None = None
     """Resident bytes of the process when it ended; None: not measured."""
     loads: tuple[LoadWait, ...] = ()
@@ -172,6 +181,20 @@ class KeptVisit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrigin:
+    """The earlier run that a run takes outcomes from."""
+
+    run: str
+    """Its id."""
+    at: VisitKey | None = None
+    """The visit from which on all is done again; None: whatever was performed with something else."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What variables are at that visit in place of what they were."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """By name, the texts of prompts in place of those of the library."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunHead:
     """What a run begins with: enough to drive it again in another process."""
 
@@ -193,6 +216,10 @@ class RunHead:
     """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave, the others being defaults; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
     """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
@@ -218,6 +245,8 @@ class RunSummary:
     """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
+    origin: str | None = None
+    """The run that it takes outcomes from."""
 
 
 class KeptRun(Protocol):
@@ -248,6 +277,10 @@ class KeptRun(Protocol):
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+    def key(self) -> bytes:
+        """For digests of what has a secret in it; it is not in the journal itself. Raises `JournalError`."""
         ...
 
     async def abandon(self, message: str) -> None:

@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, RunOrigin, VisitKey, VisitOutcome
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -44,6 +44,7 @@ _RECORDS: Mapping[str, type] = {
         Message,
         MessagePart,
         Options,
+        RunOrigin,
         Place,
         PromptFigures,
         RunError,
@@ -52,6 +53,7 @@ _RECORDS: Mapping[str, type] = {
         TokenCounts,
         ToolCall,
         ToolDefinition,
+        VisitKey,
         VisitOutcome,
     )
 }

@@ -37,7 +37,7 @@ from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, path, folder, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s, origin FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
@@ -72,7 +72,7 @@ class SqliteJournal:
         def insert(connection: Any) -> int:
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
-                "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     head.id,
                     head.workflow,
@@ -85,6 +85,7 @@ class SqliteJournal:
                     head.folder,
                     who,
                     now_s + LEASE_S,
+                    head.origin.run if head.origin else None,
                 ),
             )
             number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
@@ -256,4 +257,5 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         message=row[11],
         owner=row[14] or "",
         until_s=row[15],
+        origin=row[16],
     )

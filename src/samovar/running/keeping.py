@@ -12,7 +12,7 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, RunHead
+from samovar.journal.base import Journal, KeptRun, RunHead, RunOrigin
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
 from samovar.running.uncertain import Decisions
@@ -36,6 +36,10 @@ class Keeping:
     """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where a new run takes outcomes from."""
     is_outline: bool = False
     """Only the outline of the run is kept."""
     lose: Callable[[JournalError], None] | None = None
@@ -68,6 +72,8 @@ async def kept_run(
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
+        given=keeping.given,
+        origin=keeping.origin,
     )
     async with AsyncExitStack() as stack:
         begun: KeptRun

@@ -25,7 +25,6 @@ from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptEnd, KeptRun, RunStatus
-from samovar.journal.kill_points import KillPoint, reach
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
@@ -35,6 +34,7 @@ from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.keeping import Keeping, kept_run
 from samovar.running.loop import Loop
+from samovar.running.origins import earlier_of
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.references import References
@@ -196,7 +196,6 @@ class _Driven:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
-                    reach(KillPoint.END)
                     await self._keep_end(journal, end, frame, services.references)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
@@ -239,6 +238,7 @@ class _Driven:
             time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
             journal=journal,
+            earlier=earlier_of(self.keeping.journal if self.keeping else None, journal),
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
