@@ -7,7 +7,7 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,9 +52,15 @@ _STEPS = (
 class SqliteJournal:
     """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
 
-    def __init__(self, file: Path, *, retention: Retention | None = None) -> None:
-        """`retention`: how much is kept; None: everything."""
-        self.file, self._retention = file, retention
+    def __init__(
+        self,
+        file: Path,
+        *,
+        retention: Retention | None = None,
+        open_writer: Callable[[Path], Writer] = Writer,
+    ) -> None:
+        """`retention`: how much is kept; None: everything. `open_writer` makes what writes."""
+        self.file, self._retention, self._open_writer = file, retention, open_writer
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
 
@@ -134,7 +140,7 @@ class SqliteJournal:
         if not self.file.exists():
             return ()
         if self._writer is None:
-            self._writer = Writer(self.file)
+            self._writer = self._open_writer(self.file)
         writer, removed = self._writer, []
         for run in runs:
             is_gone: bool | None = False
@@ -157,7 +163,7 @@ class SqliteJournal:
 
     async def _open(self) -> Writer:
         if self._writer is None:  # it may have to wait for another process: in a thread that may
-            opened = await anyio.to_thread.run_sync(Writer, self.file)
+            opened = await anyio.to_thread.run_sync(self._open_writer, self.file)
             if self._writer is None:
                 self._writer = opened
             else:

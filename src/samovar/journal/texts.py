@@ -124,7 +124,21 @@ class Texts:
         if path.exists():
             return
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._folder.exists():
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                _sync(self._folder.parent)
             write_whole(path, text)
+            _sync(self._folder)  # a row that survives a loss of power must find the name of its file
         except (OSError, UsageError) as error:
             raise JournalError(f"A value cannot be kept in the journal: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder survive a loss of power."""
+    if os.name == "nt":  # where a folder cannot be opened, and names are kept with their files
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -57,13 +57,19 @@ _NOTHING = _Waiting(lambda connection: None, False, lambda result, error: None)
 class Writer:
     """One thread with one connection. Closed, it has written all it was given."""
 
-    def __init__(self, file: Path) -> None:
-        """Raises `JournalError` if the journal cannot be opened."""
-        self.file = file
+    def __init__(
+        self,
+        file: Path,
+        *,
+        connect: Callable[[Path], Any] = connect,
+        checkpointer: Checkpointer | None = None,
+    ) -> None:
+        """`connect` gives what is written to. Raises `JournalError` if the journal cannot be opened."""
+        self.file, self._connect = file, connect
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._later: deque[_Waiting] = deque()
         """What is done when nobody waits."""
-        self._checkpointer = Checkpointer(file)
+        self._checkpointer = checkpointer or Checkpointer(file)
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._is_closed = self._has_no_log = False
@@ -130,7 +136,7 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            connection = connect(self.file)
+            connection = self._connect(self.file)
         except BaseException as error:  # handed on: to anyone who opens the journal
             self._opened.put(error)
             return
