@@ -24,6 +24,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.journal.keys import key_beside
+from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.journal.leases import LEASE_S
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
@@ -84,7 +85,9 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.BEFORE_INTENT)
         await self._writer.write(insert, is_synced=not intent.is_repeatable)
+        reach_within(key.path, key.line)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
         kept, steps = cut(outcome), self._take_steps()
@@ -112,7 +115,9 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.BEFORE_OUTCOME)
         await self._writer.write(update)
+        reach(KillPoint.AFTER_OUTCOME)
 
     async def step(self, step: KeptStep) -> None:
         self._steps.append(step)
@@ -149,6 +154,7 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.END)
         await self._writer.write(update)
         self._is_over = True
 
