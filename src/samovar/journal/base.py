@@ -30,9 +30,9 @@ from samovar.journal.visit_parts import Exchange as Exchange
 from samovar.journal.visit_parts import ForkEnds as ForkEnds
 from samovar.journal.visit_parts import Intent as Intent
 from samovar.journal.visit_parts import KeptEnd as KeptEnd
+from samovar.journal.visit_parts import KeptStep as KeptStep
 from samovar.journal.visit_parts import KeptVisit as KeptVisit
 from samovar.journal.visit_parts import LoadWait as LoadWait
-from samovar.journal.visit_parts import Step as Step
 from samovar.journal.visit_parts import VisitKey as VisitKey
 from samovar.journal.visit_parts import VisitOutcome as VisitOutcome
 
@@ -171,7 +171,7 @@ class KeptRun(Protocol):
         """A fork is over, and what did not end in its lost branches is given up. Raises `JournalError`."""
         ...
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         """A transition was taken. It is kept with what is written next. Raises `JournalError`."""
         ...
 
@@ -238,7 +238,7 @@ class Journal(Protocol):
         """
         ...
 
-    def steps(self, run: str) -> Iterator[Step]:
+    def steps(self, run: str) -> Iterator[KeptStep]:
         """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
         ...
 
@@ -247,8 +247,5 @@ class Journal(Protocol):
         ...
 
     def remove(self, runs: Sequence[str]) -> Sequence[str]:
-        """Removes runs and all that only they have, and gives the space back.
-
-        Gives those that were removed: a run that is driven or waits stays. Raises `JournalError`.
-        """
+        """Removes runs and what only they have. Gives those removed: one that is driven or waits stays."""
         ...

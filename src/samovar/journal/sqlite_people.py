@@ -7,22 +7,23 @@ one look takes microseconds.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 
-from samovar.errors import NotFoundError
+from samovar.errors import JournalError, NotFoundError
 from samovar.journal.codec import from_json, to_json
-from samovar.journal.connecting import connect_to_read
+from samovar.journal.connecting import connect_to_read, reading
 from samovar.journal.people import KeptQuestion
 from samovar.journal.visit_parts import VisitKey
 from samovar.journal.writer import Writer
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_S = 0.25
@@ -49,9 +50,15 @@ class Looking:
         """What `look` gives, given a connection that cannot write, once it is not None."""
         while True:
             await anyio.sleep(LOOK_S)
-            if self._connection is None:
-                self._connection = connect_to_read(self._file)
-            if self._connection is not None and (found := look(self._connection)) is not None:
+            try:
+                if self._connection is None:
+                    self._connection = connect_to_read(self._file)
+                found = None if self._connection is None else look(self._connection)
+            except (JournalError, sqlite3.Error) as error:  # what is written next tells of what lasts
+                log.debug("The journal cannot be looked into: %s", error)
+                self.close()
+                continue
+            if found is not None:
                 return found
 
     def close(self) -> None:
@@ -130,11 +137,10 @@ class SqlitePeople:
         self._file, self._writer = file, writer
 
     def questions(self, run: str | None = None) -> Sequence[KeptQuestion]:
-        connection = connect_to_read(self._file)
-        if connection is None:
-            return ()
         of_run = "" if run is None else " AND run.id = ?"
-        with closing(connection):
+        with reading(self._file) as connection:
+            if connection is None:
+                return ()
             rows = connection.execute(f"SELECT asked {_OPEN}{of_run}", () if run is None else (run,))
             found = [from_json(row[0]) for row in rows.fetchall()]
         return sorted(found, key=lambda one: one.asked_at)
@@ -157,10 +163,9 @@ class SqlitePeople:
         return bool(self._writer().write_now(update, is_synced=True))
 
     def is_taken(self, question: KeptQuestion) -> bool:
-        connection = connect_to_read(self._file)
-        if connection is None:
-            return False
-        with closing(connection):
+        with reading(self._file) as connection:
+            if connection is None:
+                return False
             row = connection.execute(
                 "SELECT 1 FROM visit WHERE run = (SELECT number FROM run WHERE id = ?) AND path = ? "
                 "AND line = ? AND nth = ? AND (outcome IS NOT NULL OR text IS NOT NULL)",

@@ -18,17 +18,18 @@ from samovar.journal.base import (
     ForkEnds,
     Intent,
     KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
-from samovar.journal.codec import to_json
+from samovar.journal.codec import from_json, to_json
 from samovar.journal.keys import key_beside
+from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.journal.leases import LEASE_S
-from samovar.journal.sqlite_people import Looking, SqliteAsked
+from samovar.journal.sqlite_people import Looking, SqliteAsked, answers_of
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -59,6 +60,20 @@ class Opened:
     driven_s: float = 0.0
 
 
+def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
+    """What is there of a run besides its visits."""
+    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,)).fetchall()
+    [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
+    return Opened(
+        number=number,
+        lease=lease,
+        visits=visits,
+        answers=answers_of(connection, number),
+        forks={fork.key: fork for fork in (from_json(row[0]) for row in rows)},
+        driven_s=driven_s,
+    )
+
+
 class SqliteRun:
     """See `base.KeptRun`. Mutable: whether it is over, how many visits there are, and what is not written
     yet: steps, and for how long it was driven."""
@@ -75,7 +90,7 @@ class SqliteRun:
         self._forks = earlier.forks
         self._is_over = False
         self._last = max((one.intent.number for one in earlier.visits), default=0)
-        self._steps: list[Step] = []
+        self._steps: list[KeptStep] = []
         self._counted_s = time.monotonic()
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
@@ -111,7 +126,9 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.BEFORE_INTENT)
         await self._writer.write(insert, is_synced=not intent.is_repeatable)
+        reach_within(key.path, key.line)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         kept, steps = cut(outcome), self._take_steps()
@@ -141,7 +158,9 @@ class SqliteRun:
             for mark in "" if within is None else "/[":
                 self._give_up(connection, within + mark, key.line)
 
+        reach(KillPoint.BEFORE_OUTCOME)
         await self._writer.write(update)
+        reach(KillPoint.AFTER_OUTCOME)
 
     async def decide(self, fork: ForkEnds) -> None:
         text, key, steps = to_json(fork), fork.key, self._take_steps()
@@ -163,7 +182,7 @@ class SqliteRun:
         lines = (line, line, line + "/", f"{line}/{_LAST}")
         connection.execute(_GIVE_UP, (_GIVEN_UP, self._number, begin, begin + _LAST, *lines))
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         self._steps.append(step)
         if len(self._steps) < MOST_STEPS:
             return
@@ -200,6 +219,7 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.END)
         await self._writer.write(update)
         self._is_over = True
 
@@ -267,11 +287,11 @@ class SqliteRun:
         before_s, self._counted_s = self._counted_s, time.monotonic()
         return self._counted_s - before_s
 
-    def _take_steps(self) -> list[Step]:
+    def _take_steps(self) -> list[KeptStep]:
         taken, self._steps = self._steps, []
         return taken
 
-    def _write_steps(self, connection: Any, steps: Sequence[Step]) -> None:
+    def _write_steps(self, connection: Any, steps: Sequence[KeptStep]) -> None:
         """A run that continues takes the same ones again: what is there stays."""
         for one in steps:
             source = one.source

@@ -89,7 +89,7 @@ class LoadWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class KeptStep:
     """A transition that was taken."""
 
     source: VisitKey

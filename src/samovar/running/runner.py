@@ -17,6 +17,7 @@ import anyio
 from samovar.actions.computing import Computer
 from samovar.actions.outside import Outside
 from samovar.actions.reached import Servers
+from samovar.config.known_keys import keys_of
 from samovar.errors import CalledOffError, SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
@@ -106,6 +107,7 @@ class _Driven:
         goes_on = keeping.goes_on if keeping else None
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
         self.limits = limits_of(workflow.limits, runner.settings)
+        self.keys = keys_of(self.settings.settings)
         self.started = RunStarted(
             run=goes_on.id if goes_on else _new_id(now_s),
             workflow=workflow.name,
@@ -125,7 +127,7 @@ class _Driven:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
         frame = self._first_frame(self.prepared.variables)
-        recorder.secrets.learn(frame.secret_values)
+        recorder.secrets.learn([*frame.secret_values, *self.keys.values()])
         try:
             recorder.tell(self.started)
             recorder.learn(())  # warns of what was learnt before
@@ -191,6 +193,7 @@ class _Driven:
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
+            references=References.of(self.keys),
             time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
             journal=journal,

@@ -15,10 +15,10 @@ from samovar.journal.base import (
     Intent,
     KeptEnd,
     KeptRun,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
@@ -63,7 +63,7 @@ class BestEffort:
     async def decide(self, fork: ForkEnds) -> None:
         await self._try(lambda: self._run.decide(fork))
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         await self._try(lambda: self._run.step(step))
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:

@@ -23,11 +23,13 @@ from samovar.generation import (
     Message,
     ModelLoading,
     PromptEvent,
+    TextGenerated,
     ToolCalled,
     ToolFinished,
 )
 from samovar.journal.base import Exchange, LoadWait
 from samovar.journal.inputs import digest_of
+from samovar.journal.kill_points import KillPoint, reach
 from samovar.running.conversations import answered
 from samovar.running.spending import Spending
 from samovar.running.visit_effects import VisitEffects
@@ -165,7 +167,7 @@ class VisitContext(VisitEffects):
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
-        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
+        request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
         asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
         asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
@@ -215,6 +217,8 @@ class VisitContext(VisitEffects):
         if isinstance(event, ModelLoading):
             now_s = self.services.time_s()
             self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, TextGenerated):
+            reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))
 
     @property
