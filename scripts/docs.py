@@ -37,6 +37,7 @@ def commands_page() -> str:
     ]
     for name, command in root.commands.items():
         parts.append(_command(name, command))
+        parts += [_command(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
     parts += ["## Settings\n", _settings(), "## Errors\n", _errors()]
     return "\n".join(parts).rstrip() + "\n"
 

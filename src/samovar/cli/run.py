@@ -186,6 +186,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
         raise UsageError("--record needs a run, which --dry-run does not have.")
+    if arguments.no_journal and arguments.settings.get("journal_file") is not None:
+        raise UsageError("--journal and --no-journal cannot be combined.")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 
@@ -241,7 +243,8 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and not arguments.as_json:
+    says_more = not (arguments.as_json or arguments.as_events)
+    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and says_more:
         say_interrupted(run.id, arguments.settings.get("journal_file"))
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

@@ -37,11 +37,13 @@ from samovar.generation import (
     MessagePart,
     ModelLoading,
     PromptEvent,
+    TextGenerated,
     ToolCalled,
     ToolFinished,
 )
 from samovar.journal.base import Exchange, LoadWait, VisitKey
 from samovar.journal.inputs import digest_of
+from samovar.journal.kill_points import KillPoint, reach
 from samovar.language.workflow import State
 from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
@@ -303,6 +305,8 @@ class VisitContext:
         if isinstance(event, ModelLoading):
             now_s = self.services.time_s()
             self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, TextGenerated):
+            reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))
 
     @property
