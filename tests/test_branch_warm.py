@@ -1,12 +1,12 @@
-"""A run that branches from another costs the tokens that nothing before it began with, also in a new process."""
+"""A run that branches costs the tokens that nothing before it began with, also in a new process."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
 from benchmarks.branching import tails
+
 from samovar.app import open_app, open_library
 from samovar.config import load_settings
 from samovar.generation import Message, TokenCounts
@@ -92,6 +92,5 @@ async def test_variants_of_a_step_evaluate_their_tails(tiny_model: Path, tmp_pat
     whole = sum(len(one) for run in runs for one in asked[run.id])
     evaluated = sum(tokens_of(run).evaluated for run in runs)
     assert all(len(asked[run.id]) == STEPS - CHANGED + 1 for run in runs)
-    print(evaluated, least, whole, [tokens_of(run) for run in runs])
     assert least <= evaluated <= least + 16 * VARIANTS < whole / 2
     world.journal.close()
