@@ -31,6 +31,8 @@ from samovar.cli.variables import (
     read_assignments,
     read_switches,
 )
+from samovar.config import Settings
+from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending
 from samovar.folders import current_folder
@@ -81,7 +83,7 @@ def run_workflow(arguments: RunArguments) -> int:
     )
     if arguments.begun_as is not None:
         check_secrets(arguments.begun_as, prepared.variables)
-    hidden = _secrets(workflow, prepared.variables)
+    hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         from samovar.cli.dry_run import dry_run
@@ -162,9 +164,12 @@ def _is_inline(name: str, assignments: Sequence[str]) -> bool:
     return any(not value.startswith("@") and value != "-" for value in values)
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
+def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
     """What nobody is shown, before anything has run."""
-    return Secrets(variables[name] for name in workflow.secret_names if name in variables)
+    hidden = secrets_of(settings)
+    for name in workflow.secret_names:
+        hidden.learn(variables.get(name, ""))
+    return hidden
 
 
 def _check_outputs(arguments: RunArguments) -> None:

@@ -21,11 +21,11 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
     KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
     RunSummary,
-    Step,
     VisitKey,
 )
 from samovar.journal.connecting import reading
@@ -209,12 +209,12 @@ class SqliteJournal:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
 
-    def steps(self, run: str) -> Iterator[Step]:
+    def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""
         with self._reading(run) as connection:
             for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
                 source = VisitKey(path=path, line=line, nth=nth)
-                yield Step(source=source, target=target or None, label=label, at=at)
+                yield KeptStep(source=source, target=target or None, label=label, at=at)
 
     def ending(self, run: str) -> KeptEnd | None:
         """See `base.Journal`."""

@@ -16,10 +16,10 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
     KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
@@ -53,7 +53,7 @@ class SqliteRun:
         self._known = {one.intent.key: one for one in kept}
         self._is_over = False
         self._last = max((one.intent.number for one in kept), default=0)
-        self._steps: list[Step] = []
+        self._steps: list[KeptStep] = []
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         return self._known.get(key)
@@ -119,7 +119,7 @@ class SqliteRun:
         await self._writer.write(update)
         reach(KillPoint.AFTER_OUTCOME)
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         self._steps.append(step)
         if len(self._steps) < MOST_STEPS:
             return
@@ -216,11 +216,11 @@ class SqliteRun:
         except JournalError as error:
             log.warning("The lease of run %s is not given back: %s", self.head.id, error)
 
-    def _take_steps(self) -> list[Step]:
+    def _take_steps(self) -> list[KeptStep]:
         taken, self._steps = self._steps, []
         return taken
 
-    def _write_steps(self, connection: Any, steps: Sequence[Step]) -> None:
+    def _write_steps(self, connection: Any, steps: Sequence[KeptStep]) -> None:
         """A run that continues takes the same ones again: what is there stays."""
         for one in steps:
             source = one.source

@@ -255,7 +255,7 @@ class VisitContext:
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
-        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
+        request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
         asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
         asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
