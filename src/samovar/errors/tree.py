@@ -209,3 +209,9 @@ class LeaseLostError(JournalError):
     """Another process has taken the run over, since this one did not renew its lease in time."""
 
     code = "lease-lost"
+
+
+class RowTakenError(JournalError):
+    """Another run has done this row of a file already, or may still."""
+
+    code = "row-taken"

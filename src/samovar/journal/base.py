@@ -128,6 +128,33 @@ class KeptVisit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowKey:
+    """Names one row of a file that a workflow is run for, by its content."""
+
+    work: str
+    """Digest of all that the row's result depends on: what it says, the workflow with all its files, and the
+    settings that matter. The same work is done once."""
+    subject: str
+    """Digest of what the row says and of the workflow's place: the same after an edit of the workflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRow:
+    """The run of a row as it is in the journal."""
+
+    run: str
+    """Its id."""
+    status: RunStatus
+    until_s: float
+    """When the lease of the process that drives it ends, in seconds since 1970."""
+    message: str
+    """Why it did not complete."""
+    result: str | None
+    """As JSON, without secrets; None: there is none."""
+    tokens: TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunHead:
     """What a run begins with: enough to drive it again in another process."""
 
@@ -147,6 +174,8 @@ class RunHead:
     """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    row: RowKey | None = None
+    """The row that it is for; None: it is for no row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +223,8 @@ class KeptRun(Protocol):
         """A visit has ended. Raises `JournalError`."""
         ...
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
-        """The run is over, or waits. Raises `JournalError`."""
+    async def end(self, status: RunStatus, message: str = "", *, result: str | None = None) -> None:
+        """The run is over, or waits. `result`: of a row, as JSON. Raises `JournalError`."""
         ...
 
 
@@ -203,11 +232,22 @@ class Journal(Protocol):
     """A place where runs are kept."""
 
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
-        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted."""
+        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted.
+
+        Raises `RowTakenError` if it is for a row that another run has completed, or may still.
+        """
         ...
 
     def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:
         """A run that continues. Raises `NotFoundError`, and `LeaseError` while another process drives it."""
+        ...
+
+    async def of_row(self, key: RowKey) -> KeptRow | None:
+        """The last run that began for a row; None if none did. Raises `JournalError`."""
+        ...
+
+    async def before_row(self, key: RowKey) -> KeptRow | None:
+        """The last run that began for what a row is about, also for another text of the workflow."""
         ...
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:

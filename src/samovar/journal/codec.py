@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, RowKey, RunHead, VisitOutcome
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -44,6 +44,7 @@ _RECORDS: Mapping[str, type] = {
         Options,
         Place,
         PromptFigures,
+        RowKey,
         RunError,
         RunHead,
         Sampling,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from samovar.errors import JournalError
+from samovar.journal import rows
 
 VERSION_1 = """
 CREATE TABLE run (
@@ -53,7 +54,7 @@ CREATE TABLE text (
 """
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1,)
+MIGRATIONS: Sequence[str] = (VERSION_1, rows.TABLE)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

@@ -16,7 +16,9 @@ from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
+    KeptRow,
     KeptVisit,
+    RowKey,
     RunHead,
     RunStatus,
     RunSummary,
@@ -25,6 +27,7 @@ from samovar.journal.base import (
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.rows import begin_row, earlier, newest, put_row
 from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts
 from samovar.journal.writer import Writer
@@ -59,6 +62,8 @@ class SqliteJournal:
         writer, who, now_s = self._open(), owner(), time.time()
 
         def insert(connection: Any) -> int:
+            if head.row is not None:
+                begin_row(connection, head.row)
             cursor = connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
@@ -73,7 +78,10 @@ class SqliteJournal:
                     now_s + LEASE_S,
                 ),
             )
-            return int(cursor.lastrowid)
+            number = int(cursor.lastrowid)
+            if head.row is not None:
+                put_row(connection, number, head.row)
+            return number
 
         number = await writer.write(insert)
         async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
@@ -117,6 +125,16 @@ class SqliteJournal:
                 yield run
             finally:
                 run.give_back()
+
+    async def of_row(self, key: RowKey) -> KeptRow | None:
+        """See `base.Journal`."""
+        found: KeptRow | None = await self._open().write(lambda connection: newest(connection, key))
+        return found
+
+    async def before_row(self, key: RowKey) -> KeptRow | None:
+        """See `base.Journal`."""
+        found: KeptRow | None = await self._open().write(lambda connection: earlier(connection, key))
+        return found
 
     def _open(self) -> Writer:
         if self._writer is None:

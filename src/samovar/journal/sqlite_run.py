@@ -15,6 +15,7 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptVisit, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import to_json
 from samovar.journal.leases import LEASE_S
+from samovar.journal.rows import end_row
 from samovar.journal.texts import Texts
 from samovar.journal.writer import Writer
 
@@ -89,11 +90,13 @@ class SqliteRun:
 
         await self._writer.write(update)
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
+    async def end(self, status: RunStatus, message: str = "", *, result: str | None = None) -> None:
         now_s = time.time()
 
         def update(connection: Any) -> None:
             self._check(connection)
+            if result is not None:
+                end_row(connection, self._number, result)
             connection.execute(
                 "UPDATE run SET status = ?, message = ?, ended_at = ?, touched_at = ?, owner = NULL, "
                 "until_s = 0 WHERE number = ?",

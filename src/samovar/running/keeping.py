@@ -5,15 +5,20 @@ Above: the runner, the doors. Below: the journal's contract.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, RunHead
+from samovar.events import Ending, RunStarted
+from samovar.journal.base import Journal, KeptRun, RowKey, RunHead, RunStatus
+from samovar.running.ends import End
+from samovar.running.frame import Frame
 from samovar.running.prepared import Prepared
+from samovar.running.run import Run
 from samovar.running.uncertain import Decisions
+from samovar.values import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class Keeping:
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    row: RowKey | None = None
+    """The row of a file that the run is for; None: it is for none."""
 
 
 @asynccontextmanager
@@ -55,6 +62,21 @@ async def kept_run(
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
+        row=keeping.row,
     )
     async with keeping.journal.begin(head) as run:
         yield run
+
+
+async def end_run(journal: KeptRun, keeping: Keeping | None, end: End, run: Run, frame: Frame) -> None:
+    """The run's end goes into its journal; of a row also what it was for. Raises `JournalError`."""
+    message = end.error.message if end.error else ""
+    result = None
+    if keeping is not None and keeping.row is not None and end.ending is Ending.COMPLETED:
+        result = result_text(run, run.result_of(frame.variables))
+    await journal.end(RunStatus(end.ending), message, result=result)
+
+
+def result_text(run: Run, result: object) -> str:
+    """What a run was for, as JSON on one line, without secrets."""
+    return json.dumps(run.hidden.copy_value(plain(result)), ensure_ascii=False, separators=(",", ":"))

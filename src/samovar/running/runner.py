@@ -24,7 +24,7 @@ from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.journal.base import KeptRun, RunStatus
+from samovar.journal.base import KeptRun
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
@@ -32,7 +32,7 @@ from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
-from samovar.running.keeping import Keeping, kept_run
+from samovar.running.keeping import Keeping, end_run, kept_run
 from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
@@ -194,7 +194,7 @@ class _Driven:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
-                    await journal.end(RunStatus(end.ending), end.error.message if end.error else "")
+                    await end_run(journal, self.keeping, end, recorder.record, frame)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
