@@ -76,7 +76,7 @@ def keeping_for(
     arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
 ) -> Iterator[Keeping | None]:
     """How the run is kept, while its journal is open; None: it is not."""
-    if not is_kept(settings) and arguments.goes_on is None:
+    if (not is_kept(settings) and arguments.goes_on is None) or arguments.no_journal:
         yield None
         return
     with open_journal(settings) as journal:

@@ -63,6 +63,14 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
+    each: str | None = None
+    """The file of rows, or the pattern of files, that the workflow is run for; None: it is run once."""
+    at_once: int | None = None
+    """Rows worked on together."""
+    out: Path | None = None
+    """The file that gets what came of the rows, in place of standard output."""
+    retry_failed: bool = False
+    no_journal: bool = False
     goes_on: RunHead | None = None
     """The run that continues; None: a new one begins."""
     uncertain: Decisions = field(default_factory=Decisions)

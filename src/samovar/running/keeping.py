@@ -68,11 +68,11 @@ async def kept_run(
         yield run
 
 
-async def end_run(journal: KeptRun, keeping: Keeping | None, end: End, run: Run, frame: Frame) -> None:
+async def end_run(journal: KeptRun, end: End, run: Run, frame: Frame) -> None:
     """The run's end goes into its journal; of a row also what it was for. Raises `JournalError`."""
     message = end.error.message if end.error else ""
     result = None
-    if keeping is not None and keeping.row is not None and end.ending is Ending.COMPLETED:
+    if journal.head.row is not None and end.ending is Ending.COMPLETED:
         result = result_text(run, run.result_of(frame.variables))
     await journal.end(RunStatus(end.ending), message, result=result)
 

@@ -194,7 +194,7 @@ class _Driven:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
-                    await end_run(journal, self.keeping, end, recorder.record, frame)
+                    await end_run(journal, end, recorder.record, frame)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
