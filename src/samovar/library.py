@@ -177,7 +177,7 @@ class Library:
         read_ns, workflow = self._workflows.get((path, lenient), (None, None))
         if workflow is None or read_ns != changed_ns:
             text = read_text(path)
-            workflow = replace(self._parse(text, path, name, lenient), digest=text_digest(text))
+            workflow = replace(self._parse(text, path, name, lenient), digest=text_digest(text), source=text)
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
 

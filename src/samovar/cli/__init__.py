@@ -90,13 +90,13 @@ def run(
     trust: Trust = False,
     no_effects: NoEffects = False,
     lenient: Lenient = False,
+    no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
     each: Each = None,
     at_once: AtOnce = None,
     out: Out = None,
     retry_failed: RetryFailed = False,
-    no_journal: NoJournal = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -106,7 +106,7 @@ def run(
     of a prompt without choices.
     """
     from samovar.cli.run import run_workflow
-    from samovar.cli.run_arguments import RunArguments
+    from samovar.cli.run_arguments import RowsArguments, RunArguments
 
     leave(
         run_workflow(
@@ -128,16 +128,13 @@ def run(
                 trust=trust,
                 no_effects=no_effects,
                 lenient=lenient,
+                no_journal=no_journal,
                 dry_run=dry_run,
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
                 record=record,
-                each=each,
-                at_once=at_once,
-                out=out,
-                retry_failed=retry_failed,
-                no_journal=no_journal,
+                rows=RowsArguments(each, at_once, out, retry_failed),
                 quiet=quiet,
                 verbose=verbose,
             )
@@ -294,4 +291,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_models, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

@@ -7,21 +7,21 @@ run that is kept.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.terminal import say
 from samovar.config import Settings
-from samovar.errors import NotFoundError, UsageError
+from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
 from samovar.folders import current_folder
-from samovar.journal.base import Journal, RunHead, RunSummary
+from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.memory import resident_bytes
 from samovar.projects.places import state_folder
-from samovar.projects.trust import text_digest
 from samovar.running.keeping import Keeping
 
 if TYPE_CHECKING:
@@ -44,50 +44,101 @@ def journal_file(settings: Settings) -> Path:
     return folder / "journal.db"
 
 
-def is_kept(settings: Settings) -> bool:
-    """Whether runs are kept at all."""
-    return settings.journal == "on" or settings.journal_file is not None
+def is_named(settings: Settings) -> bool:
+    """Somebody has named the file: if runs cannot be kept there, that is an error."""
+    return settings.journal_file is not None
 
 
 @contextmanager
 def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
     """The journal, until the body ends. Nothing is made yet."""
-    from samovar.journal.sqlite import SqliteJournal
+    try:
+        from samovar.journal.sqlite import SqliteJournal
+    except ImportError as error:
+        raise JournalError("Runs cannot be kept: this Python has no sqlite3.") from error
+    from samovar.journal.pruning import Retention
 
-    journal = SqliteJournal(journal_file(settings))
+    # Who names a file of his own keeps it as he likes.
+    retention = Retention(days=settings.journal_days, most_bytes=settings.journal_bytes)
+    journal = SqliteJournal(journal_file(settings), retention=None if is_named(settings) else retention)
     try:
         yield journal
     finally:
         journal.close()
 
 
+def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The texts of the files of a workflow and of all it runs, as they were read, by their whole paths."""
+    return {
+        str(current_folder() / one.path): one.source for one in library.tree(workflow) if one.path is not None
+    }
+
+
 def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Digests of the files of a workflow and of all it runs, by their whole paths."""
-    found: dict[str, str] = {}
-    for one in library.tree(workflow):
-        if one.path is not None:
-            path = current_folder() / one.path
-            found[str(path)] = text_digest(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    return found
+    """The digests of these texts, by which a change is seen."""
+    return {
+        str(current_folder() / one.path): one.digest for one in library.tree(workflow) if one.path is not None
+    }
 
 
 @contextmanager
 def keeping_for(
-    arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
+    arguments: RunArguments,
+    settings: Settings,
+    workflow: Workflow,
+    library: Library,
+    lose: Callable[[SamovarError], None],
 ) -> Iterator[Keeping | None]:
-    """How the run is kept, while its journal is open; None: it is not."""
-    if (not is_kept(settings) and arguments.goes_on is None) or arguments.no_journal:
+    """How the run is kept, while its journal is open; None: it is not.
+
+    `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
+    """
+    if arguments.goes_on is None and (arguments.no_journal or settings.journal == "off"):
         yield None
         return
-    with open_journal(settings) as journal:
+    must = arguments.goes_on is not None or is_named(settings)
+    with ExitStack() as stack:
+        try:
+            journal = stack.enter_context(open_journal(settings))
+            if arguments.shows and arguments.goes_on is None:
+                _greet(journal, settings, workflow)
+        except (JournalError, UsageError) as error:
+            if must:
+                raise
+            lose(error)
+            yield None
+            return
         yield Keeping(
             journal=journal,
             goes_on=arguments.goes_on,
             options=arguments.kept,
             uncertain=arguments.uncertain,
             digests=digests(workflow, library),
+            sources=sources(workflow, library),
             folder=current_folder(),
+            is_outline=settings.journal == "outline",
+            lose=None if must else lose,
+            resident_bytes=resident_bytes,
         )
+
+
+def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
+    """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
+    if not journal.file.exists():
+        if not is_named(settings):
+            texts = ", with prompts and answers" if settings.journal == "full" else ""
+            say(
+                f"samovar: runs are kept for {settings.journal_days} days{texts}, in {journal.file} "
+                "(the setting `journal`, or --no-journal)"
+            )
+        return
+    if workflow.path is None:
+        return
+    last = journal.newest(current_folder() / workflow.path)
+    if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
+        where = f" --journal {shlex.quote(str(settings.journal_file))}" if is_named(settings) else ""
+        state = "waits for an answer" if last.status is RunStatus.WAITING else "was interrupted"
+        say(f"samovar: the last run of this workflow {state}: `samovar resume {last.id}{where}` continues it")
 
 
 def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:

@@ -69,30 +69,3 @@ def resume(
             )
         )
     )
-
-
-@app.command(cls=QuickCommand)
-@with_settings()
-def runs(
-    run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Show this run: a part of its id is enough.")
-    ] = None,
-    settings: GivenSettings = NOT_GIVEN,
-    workflow: Annotated[
-        str | None, typer.Option("--workflow", metavar="NAME", help="Only runs of this workflow.")
-    ] = None,
-    status: Annotated[
-        str | None,
-        typer.Option("--status", metavar="STATUS", help="Only runs with this status: interrupted, …"),
-    ] = None,
-    most: Annotated[
-        int | None, typer.Option("--most", metavar="N", min=1, help="Show at most this many.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List the runs that are kept, the newest first; or show one, visit by visit."""
-    from samovar.cli.runs import list_runs, show_run
-
-    if run is not None:
-        leave(show_run(settings, run, as_json=json))
-    leave(list_runs(settings, workflow=workflow, status=status, most=most, as_json=json))

@@ -114,7 +114,6 @@ Out = Annotated[
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="With --each: run the rows again that failed before.")
 ]
-NoJournal = Annotated[bool, typer.Option("--no-journal", help="Keep nothing in the journal.")]
 Lenient = Annotated[
     bool, typer.Option("--lenient", help="Report text that is not an action as a warning, not an error.")
 ]
@@ -146,6 +145,7 @@ Trust = Annotated[
 NoEffects = Annotated[
     bool, typer.Option("--no-effects", help="Run no commands and touch no files: only ask prompts.")
 ]
+NoJournal = Annotated[bool, typer.Option("--no-journal", help="Do not keep the run.")]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 Fix = Annotated[

@@ -51,6 +51,10 @@ def resume_run(arguments: ResumeArguments) -> int:
     with open_journal(settings) as journal:
         found = _free(journal, find_run(journal, arguments.run, can_go_on=True))
         head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
+    if head.is_outline:
+        raise UsageError(
+            f'Only the outline of run {found.id} was kept (`journal = "outline"`), so it cannot continue.'
+        )
     kept = RunArguments(
         variables=arguments.variables,
         switches=(),

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import anyio
 
@@ -25,7 +26,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import allower, settings_for
 from samovar.config import Settings
-from samovar.errors import UsageError
+from samovar.errors import SamovarError, UsageError
 from samovar.events import Event, Warned
 from samovar.folders import current_folder
 from samovar.generation import TokenCounts
@@ -78,34 +79,34 @@ def run_rows(arguments: RunArguments) -> int:
     """Runs the workflow for each row, and returns the exit status."""
     _check(arguments)
     route_log(arguments.verbose)
-    settings = _settings(arguments)
+    settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     run = run_settings(arguments, settings, workflow, library)
     with limited(settings.value_bytes):
         given = given_variables(arguments, workflow)
         file = open_row_file(
-            str(arguments.each), texts=texts_of(workflow), of_files=of_files(workflow, given)
+            str(arguments.rows.each), texts=texts_of(workflow), of_files=of_files(workflow, given)
         )
         rows = Rows(file=file, workflow=workflow, given=given, settings=settings, run=run)
         total, first = rows.count(), rows.first()
         if first is None:
-            say(f"samovar: {arguments.each} has no rows: nothing is done")
+            say(f"samovar: {arguments.rows.each} has no rows: nothing is done")
             return 0
         values, budget = rows.values(first), budget_bytes(settings)
         prepared = prepare(arguments.workflow, values, library, settings, run, budget=budget, allow=allower())
-        at_once = arguments.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
-        with keeping_for(arguments, settings, workflow, library) as keeping:
-            keys = RowKeys(workflow, library, settings, run) if keeping else None
-            many = _Many(rows, prepared, keys, keeping, at_once)
+        at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
+        with keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
+            is_found = keeping is not None and not keeping.is_outline
+            keys = RowKeys(workflow, library, settings, run) if is_found else None
+            many = _Many(rows, prepared, keys, keeping and replace(keeping, lose=None), at_once)
             return many.run(arguments, settings, library, total)
 
 
-def _settings(arguments: RunArguments) -> Settings:
-    settings = settings_for(arguments.settings, trusts=arguments.trust)
-    if arguments.no_journal:
-        return replace(settings, journal="off", journal_file=None)
-    return replace(settings, journal="on")
+def _refuse(error: SamovarError) -> NoReturn:
+    """Rows that cannot be kept are not begun: the same command could not continue."""
+    error.message += " Without it, use --no-journal: a second start does all rows again."
+    raise error
 
 
 def _check(arguments: RunArguments) -> None:
@@ -126,7 +127,7 @@ def _check(arguments: RunArguments) -> None:
             f"{asked[0]} is about one run and cannot be combined with --each, which writes a line of JSON "
             "for each row."
         )
-    if arguments.retry_failed and arguments.no_journal:
+    if arguments.rows.retry_failed and arguments.no_journal:
         raise UsageError("--retry-failed needs the journal, which --no-journal leaves out.")
 
 
@@ -156,7 +157,7 @@ class _Many:
 
     def run(self, arguments: RunArguments, settings: Settings, library: Library, total: int) -> int:
         """To the end of all rows, or until a signal; gives the exit status."""
-        with open_output(arguments.out) as output, self._progress(arguments, total) as progress:
+        with open_output(arguments.rows.out) as output, self._progress(arguments, total) as progress:
 
             def on_done(done: RowDone) -> None:
                 output.write(done)
@@ -172,7 +173,7 @@ class _Many:
 
     @contextmanager
     def _progress(self, arguments: RunArguments, total: int) -> Iterator[RowProgress]:
-        has_bar = arguments.out is not None or not sys.stdout.isatty()
+        has_bar = arguments.rows.out is not None or not sys.stdout.isatty()
         progress = RowProgress(total, is_quiet=arguments.quiet, has_bar=has_bar)
         try:
             yield progress
@@ -196,7 +197,7 @@ class _Many:
             on_done=on_done,
             at_once=self._at_once,
             keeping=self._keeping,
-            retries_failed=arguments.retry_failed,
+            retries_failed=arguments.rows.retry_failed,
         )
         signals = Signals(runner, machine.groups)
         try:
@@ -220,10 +221,10 @@ class _Many:
             say(f"  {shown(failure)}")
         if outcome.failed > len(outcome.failures):
             say(f"  and {outcome.failed - len(outcome.failures):,} more")
-        if outcome.failed and self._keeping is not None and not arguments.quiet:
+        if outcome.failed and self._keys is not None and not arguments.quiet:
             say("samovar: the same command with --retry-failed does the failed rows again")
         if outcome.signal is not None:
-            goes_on = "the same command continues" if self._keeping else "nothing of the others is kept"
+            goes_on = "the same command continues" if self._keys else "the same command begins again"
             say(f"samovar: stopped after {progress.done:,} of {progress.total:,} rows; {goes_on}")
             return 128 + outcome.signal
         return 1 if outcome.failed else 0

@@ -41,7 +41,7 @@ from samovar.values.secrecy import Secrets
 
 def run_workflow(arguments: RunArguments) -> int:
     """Runs the workflow and returns the exit status."""
-    if arguments.each is not None:
+    if arguments.rows.each is not None:
         from samovar.cli.rows import run_rows
 
         return run_rows(arguments)
@@ -70,12 +70,18 @@ def run_workflow(arguments: RunArguments) -> int:
         from samovar.cli.dry_run import dry_run
 
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
-    shows = not (arguments.quiet or arguments.as_json or arguments.as_events)
     offering = (
-        offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
+        offering_for(settings, budget, named=arguments.model, models=prepared.models)
+        if arguments.shows
+        else None
     )
     show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
+
+    def lose(error: SamovarError) -> None:
+        outcome.is_unkept = True
+        if not arguments.quiet:
+            say(f"samovar: this run is not kept, and goes on without: {shown(str(error))}")
 
     async def main(run: RunnerSettings) -> None:
         async with open_app(settings, library) as app:
@@ -83,7 +89,7 @@ def run_workflow(arguments: RunArguments) -> int:
             outcome.note(app)
 
     try:
-        with keeping_for(arguments, settings, workflow, library) as keeping:
+        with keeping_for(arguments, settings, workflow, library, lose) as keeping:
             anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()
@@ -154,7 +160,7 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not arguments.as_json:
+    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and not arguments.as_json:
         say_interrupted(run.id, arguments.settings.get("journal_file"))
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

@@ -27,6 +27,19 @@ KEPT = (
 """The arguments that hold for all of a run, however often it continues."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowsArguments:
+    """What `samovar run` was told about the rows of a file."""
+
+    each: str | None = None
+    """The file of rows, or the pattern of files, that the workflow is run for; None: it is run once."""
+    at_once: int | None = None
+    """Rows worked on together."""
+    out: Path | None = None
+    """The file that gets what came of the rows, in place of standard output."""
+    retry_failed: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunArguments:
     """What `samovar run` was called with."""
@@ -63,18 +76,19 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
-    each: str | None = None
-    """The file of rows, or the pattern of files, that the workflow is run for; None: it is run once."""
-    at_once: int | None = None
-    """Rows worked on together."""
-    out: Path | None = None
-    """The file that gets what came of the rows, in place of standard output."""
-    retry_failed: bool = False
+    rows: RowsArguments = field(default_factory=RowsArguments)
+    """The rows that it is run for."""
     no_journal: bool = False
+    """It is not kept, whatever the settings say."""
     goes_on: RunHead | None = None
     """The run that continues; None: a new one begins."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of its visits that were interrupted."""
+
+    @property
+    def shows(self) -> bool:
+        """Standard error is for a person: live lines and a report."""
+        return not (self.quiet or self.as_json or self.as_events)
 
     @property
     def kept(self) -> Mapping[str, object]:

@@ -44,7 +44,7 @@ def list_runs(
         write_json({"runs": [_wire(one) for one in listed]})
         return 0
     if not listed:
-        say('samovar: no run is kept. Set `journal = "on"` in the settings, or use --journal FILE.')
+        say("samovar: no run is kept here yet")
         return 0
     _show(listed)
     if len(listed) < len(found):

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from samovar.errors import JournalError
-from samovar.journal.schema import migrate, version_of
+from samovar.journal.schema import MIGRATIONS, migrate, version_of
 
 BUSY_S = 10.0
 """How long one process waits for another's transaction, which takes milliseconds."""
@@ -28,6 +28,8 @@ def connect(file: Path) -> sqlite3.Connection:
         raise reason(error, file) from error
     try:
         version_of(connection, str(file))  # before anything is changed in what may be another program's
+        # Space of what is removed can be given back bit by bit; only a new file takes this.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
         # where two do (the WAL-reset bug), and the one of this Python may be older.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -56,8 +58,13 @@ def connect_to_read(file: Path) -> sqlite3.Connection | None:
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
     try:
-        if version_of(connection, str(file)):
+        version = version_of(connection, str(file))
+        if version == len(MIGRATIONS):
             return connection
+        if version:  # of an earlier version: brought to today's by a connection that writes
+            connection.close()
+            connect(file).close()
+            return connect_to_read(file)
     except (JournalError, sqlite3.Error) as error:
         connection.close()
         raise reason(error, file) from error

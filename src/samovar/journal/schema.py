@@ -52,9 +52,41 @@ CREATE TABLE text (
     body        TEXT               -- NULL: it is in a file of that name beside the journal
 ) WITHOUT ROWID;
 """
+VERSION_2 = """
+ALTER TABLE run ADD COLUMN path TEXT;       -- of the workflow's file, so that lists need no head
+ALTER TABLE run ADD COLUMN folder TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN head_text TEXT;  -- where a long head is: the digest in the table text
+UPDATE run SET path = json_extract(head, '$.path.is'), folder = json_extract(head, '$.folder');
+CREATE INDEX visit_text ON visit (text) WHERE text IS NOT NULL;
+CREATE INDEX run_head_text ON run (head_text) WHERE head_text IS NOT NULL;
+"""
+VERSION_3 = """
+ALTER TABLE run ADD COLUMN ending TEXT;     -- what it ended with, as codec.py writes it
+ALTER TABLE run ADD COLUMN ending_text TEXT;  -- where a long one is: the digest in the table text
+CREATE INDEX visit_number ON visit (run, number);
+CREATE TABLE step (
+    number      INTEGER PRIMARY KEY,  -- in the order in which they were taken
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    path        TEXT NOT NULL,        -- of the state that it leaves, with line and nth as in visit
+    line        TEXT NOT NULL,
+    nth         INTEGER NOT NULL,
+    target      TEXT NOT NULL,        -- path of the state that it leads to; empty: the end
+    label       TEXT NOT NULL,
+    at          REAL NOT NULL,
+    UNIQUE (run, path, line, nth, target)
+);
+CREATE TABLE used (
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    digest      TEXT NOT NULL,        -- of a text that the run needs
+    PRIMARY KEY (run, digest)
+) WITHOUT ROWID;
+CREATE INDEX used_digest ON used (digest);
+INSERT OR IGNORE INTO used (run, digest) SELECT run, text FROM visit WHERE text IS NOT NULL;
+INSERT OR IGNORE INTO used (run, digest) SELECT number, head_text FROM run WHERE head_text IS NOT NULL;
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1, rows.TABLE)
+MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, rows.TABLE)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

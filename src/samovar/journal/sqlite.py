@@ -9,44 +9,55 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import anyio
+import anyio.to_thread
 
 from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
+    KeptEnd,
     KeptRow,
     KeptVisit,
     RowKey,
     RunHead,
     RunStatus,
     RunSummary,
+    Step,
     VisitKey,
 )
-from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.rows import begin_row, earlier, newest, put_row
 from samovar.journal.sqlite_run import SqliteRun
-from samovar.journal.texts import Texts
+from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, head, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
     "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+)
+_STEPS = (
+    "SELECT path, line, nth, target, label, at FROM step "
+    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number"
 )
 
 
 class SqliteJournal:
     """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, *, retention: Retention | None = None) -> None:
+        """`retention`: how much is kept; None: everything."""
+        self.file, self._retention = file, retention
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
 
@@ -59,38 +70,44 @@ class SqliteJournal:
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s = self._open(), owner(), time.time()
+        writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
             if head.row is not None:
                 begin_row(connection, head.row)
-            cursor = connection.execute(
-                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+            connection.execute(
+                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
+                "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 (
                     head.id,
                     head.workflow,
                     RunStatus.RUNNING,
                     head.started_at,
                     now_s,
-                    to_json(head),
+                    kept.inline or "",
+                    kept.digest,
+                    None if head.path is None else str(head.path),
+                    head.folder,
                     who,
                     now_s + LEASE_S,
                 ),
             )
-            number = int(cursor.lastrowid)
+            number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
             if head.row is not None:
                 put_row(connection, number, head.row)
+            self._texts.keep(connection, number, kept)
             return number
 
         number = await writer.write(insert)
+        if self._retention is not None:
+            writer.when_idle(Pruner(self._texts, self._retention).step)
         async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
             yield run
 
     @asynccontextmanager
     async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who = self._open(), owner()
+        writer, who = await self._open(), owner()
 
         def take(connection: Any) -> tuple[int, int]:
             now_s = time.time()
@@ -118,6 +135,24 @@ class SqliteJournal:
         async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
             yield driven
 
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """See `base.Journal`."""
+        if not self.file.exists():
+            return ()
+        if self._writer is None:
+            self._writer = Writer(self.file)
+        writer, removed = self._writer, []
+        for run in runs:
+            is_gone: bool | None = False
+            while is_gone is False:
+                is_gone = writer.write_now(partial(delete_unused, texts=self._texts, run=run))
+            if is_gone:
+                removed.append(run)
+        writer.write_now(self._texts.sweep)
+        while writer.write_now(give_space_back):
+            pass
+        return removed
+
     @asynccontextmanager
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async with renewing(run.renew):
@@ -128,17 +163,21 @@ class SqliteJournal:
 
     async def of_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        found: KeptRow | None = await self._open().write(lambda connection: newest(connection, key))
+        found: KeptRow | None = await (await self._open()).write(lambda connection: newest(connection, key))
         return found
 
     async def before_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        found: KeptRow | None = await self._open().write(lambda connection: earlier(connection, key))
+        found: KeptRow | None = await (await self._open()).write(lambda connection: earlier(connection, key))
         return found
 
-    def _open(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(self.file)
+    async def _open(self) -> Writer:
+        if self._writer is None:  # it may have to wait for another process: in a thread that may
+            opened = await anyio.to_thread.run_sync(Writer, self.file)
+            if self._writer is None:
+                self._writer = opened
+            else:
+                opened.close()
         return self._writer
 
     # Reading.
@@ -156,11 +195,22 @@ class SqliteJournal:
         for row in rows:
             yield _summary(row, now_s)
 
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """See `base.Journal`."""
+        connection = connect_to_read(self.file)
+        if connection is None:
+            return None
+        with closing(connection):
+            row = connection.execute(
+                f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
+            ).fetchone()
+        return None if row is None else _summary(row, time.time())
+
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            row = connection.execute("SELECT head FROM run WHERE id = ?", (run,)).fetchone()
-        head = from_json(row[0])
+            row = connection.execute("SELECT head, head_text FROM run WHERE id = ?", (run,)).fetchone()
+            head = self._texts.value(connection, *row)
         if not isinstance(head, RunHead):
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
@@ -171,20 +221,33 @@ class SqliteJournal:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
 
+    def steps(self, run: str) -> Iterator[Step]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
+                source = VisitKey(path=path, line=line, nth=nth)
+                yield Step(source=source, target=target or None, label=label, at=at)
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute("SELECT ending, ending_text FROM run WHERE id = ?", (run,)).fetchone()
+            end = self._texts.value(connection, *row)
+        return end if isinstance(end, KeptEnd) else None
+
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
         """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
-        known = [one.id for one in self.runs()]
         connection = connect_to_read(self.file)
-        if connection is None or run not in known:
-            raise NotFoundError("run", run, known[:200])
+        if connection is None:
+            raise NotFoundError("run", run)
         with closing(connection):
+            if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
+                raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
             yield connection
 
     def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
         path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row
-        if digest is not None:
-            outcome = self._texts.read(connection, digest)
         intent = Intent(
             key=VisitKey(path=path, line=line, nth=nth),
             number=number,
@@ -192,18 +255,18 @@ class SqliteJournal:
             entered_at=entered_at,
             is_repeatable=bool(repeatable),
         )
-        return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
+        return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
 
 
 def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
-    head, status = from_json(row[12]), RunStatus(row[2])
-    if status is RunStatus.RUNNING and (row[13] is None or row[14] <= now_s):
+    status = RunStatus(row[2])
+    if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
         status = RunStatus.INTERRUPTED
     return RunSummary(
         id=row[0],
         workflow=row[1],
-        path=head.path,
-        folder=head.folder,
+        path=None if row[12] is None else Path(row[12]),
+        folder=row[13],
         status=status,
         started_at=row[3],
         touched_at=row[4],
@@ -211,6 +274,6 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         visits=row[6],
         tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
         message=row[11],
-        owner=row[13] or "",
-        until_s=row[14],
+        owner=row[14] or "",
+        until_s=row[15],
     )

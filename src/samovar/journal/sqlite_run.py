@@ -5,23 +5,37 @@ Above: `sqlite.py`, which opens it. Below: the writer, texts. Each write looks a
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from samovar.errors import LeaseLostError
+from samovar.errors import JournalError, LeaseLostError
 from samovar.generation import TokenCounts
-from samovar.journal.base import Intent, KeptVisit, RunHead, RunStatus, VisitKey, VisitOutcome
-from samovar.journal.codec import to_json
+from samovar.journal.base import (
+    Intent,
+    KeptEnd,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    Step,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.journal.leases import LEASE_S
 from samovar.journal.rows import end_row
-from samovar.journal.texts import Texts
+from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
+
+log = logging.getLogger(__name__)
+MOST_STEPS = 200
+"""Steps that wait for the next write."""
 
 
 class SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over."""
+    """See `base.KeptRun`. Mutable: whether it is over, and the steps that are not written yet."""
 
     def __init__(
         self,
@@ -37,6 +51,7 @@ class SqliteRun:
         self._number, self._lease = number, lease
         self._known = {one.intent.key: one for one in kept}
         self._is_over = False
+        self._steps: list[Step] = []
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         return self._known.get(key)
@@ -44,8 +59,11 @@ class SqliteRun:
     async def intend(self, intent: Intent) -> None:
         key = intent.key
 
+        steps = self._take_steps()
+
         def insert(connection: Any) -> None:
             self._check(connection)
+            self._write_steps(connection, steps)
             connection.execute(
                 "INSERT INTO visit (run, number, path, line, nth, verb, entered_at, repeatable) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET outcome = NULL, text = NULL, "
@@ -65,15 +83,16 @@ class SqliteRun:
         await self._writer.write(insert, is_synced=not intent.is_repeatable)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        text = to_json(outcome)
+        kept, steps = cut(outcome), self._take_steps()
         tokens = (outcome.figures.tokens if outcome.figures else TokenCounts()) + outcome.spent
 
         def update(connection: Any) -> None:
             self._check(connection)
-            inline, digest = self._texts.keep(connection, text)
+            self._write_steps(connection, steps)
+            self._texts.keep(connection, self._number, kept)
             connection.execute(
                 "UPDATE visit SET outcome = ?, text = ? WHERE run = ? AND path = ? AND line = ? AND nth = ?",
-                (inline, digest, self._number, key.path, key.line, key.nth),
+                (kept.inline, kept.digest, self._number, key.path, key.line, key.nth),
             )
             connection.execute(
                 "UPDATE run SET visits = visits + 1, touched_at = ?, evaluated = evaluated + ?, "
@@ -90,24 +109,65 @@ class SqliteRun:
 
         await self._writer.write(update)
 
-    async def end(self, status: RunStatus, message: str = "", *, result: str | None = None) -> None:
-        now_s = time.time()
+    async def step(self, step: Step) -> None:
+        self._steps.append(step)
+        if len(self._steps) < MOST_STEPS:
+            return
+        steps = self._take_steps()
+
+        def insert(connection: Any) -> None:
+            self._check(connection)
+            self._write_steps(connection, steps)
+
+        await self._writer.write(insert)
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
+        now_s, steps = time.time(), self._take_steps()
+        result = None if ending is None else ending.result
+        kept = None if ending is None else cut(replace(ending, result=None))
 
         def update(connection: Any) -> None:
             self._check(connection)
+            self._write_steps(connection, steps)
+            if kept is not None:
+                self._texts.keep(connection, self._number, kept)
             if result is not None:
                 end_row(connection, self._number, result)
             connection.execute(
                 "UPDATE run SET status = ?, message = ?, ended_at = ?, touched_at = ?, owner = NULL, "
-                "until_s = 0 WHERE number = ?",
-                (status, message, now_s if status.is_over else None, now_s, self._number),
+                "until_s = 0, ending = ?, ending_text = ? WHERE number = ?",
+                (
+                    status,
+                    message,
+                    now_s if status.is_over else None,
+                    now_s,
+                    kept.inline if kept else None,
+                    kept.digest if kept else None,
+                    self._number,
+                ),
             )
 
         await self._writer.write(update)
         self._is_over = True
 
+    async def abandon(self, message: str) -> None:
+        now_s = time.time()
+
+        def update(connection: Any) -> None:
+            connection.execute(
+                "UPDATE run SET status = ?, message = ?, touched_at = ?, owner = NULL, until_s = 0 "
+                "WHERE number = ? AND lease = ?",
+                (RunStatus.UNKEPT, message, now_s, self._number, self._lease),
+            )
+
+        await self._writer.write(update, is_synced=True)
+        self._is_over = True
+
     async def renew(self) -> None:
-        """The lease is good for another while. Raises `LeaseLostError`."""
+        """The lease is good for another while. Raises `LeaseLostError`.
+
+        If it cannot be written the next time may do; the lease decides, as for a process that was stopped.
+        """
 
         def update(connection: Any) -> None:
             if not self._is_over:
@@ -118,20 +178,46 @@ class SqliteRun:
                     (now_s + LEASE_S, now_s, self._number),
                 )
 
-        await self._writer.write(update)
+        try:
+            await self._writer.write(update)
+        except LeaseLostError:
+            raise
+        except JournalError as error:
+            log.warning("The lease of run %s is not renewed: %s", self.head.id, error)
 
     def give_back(self) -> None:
-        """Nobody drives the run any more, unless it is over."""
+        """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
         if self._is_over:
             return
 
+        steps = self._take_steps()
+
         def update(connection: Any) -> None:
-            connection.execute(
+            cursor = connection.execute(
                 "UPDATE run SET owner = NULL, until_s = 0, status = ? WHERE number = ? AND lease = ?",
                 (RunStatus.INTERRUPTED, self._number, self._lease),
             )
+            if cursor.rowcount:
+                self._write_steps(connection, steps)
 
-        self._writer.write_now(update)
+        try:
+            self._writer.write_now(update)
+        except JournalError as error:
+            log.warning("The lease of run %s is not given back: %s", self.head.id, error)
+
+    def _take_steps(self) -> list[Step]:
+        taken, self._steps = self._steps, []
+        return taken
+
+    def _write_steps(self, connection: Any, steps: Sequence[Step]) -> None:
+        """A run that continues takes the same ones again: what is there stays."""
+        for one in steps:
+            source = one.source
+            connection.execute(
+                "INSERT OR IGNORE INTO step (run, path, line, nth, target, label, at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self._number, source.path, source.line, source.nth, one.target or "", one.label, one.at),
+            )
 
     def _check(self, connection: Any) -> None:
         """Raises `LeaseLostError` if another process drives the run by now."""

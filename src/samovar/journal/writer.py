@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +23,11 @@ from samovar.errors import JournalError, SamovarError
 from samovar.journal.checkpointing import Checkpointer
 from samovar.journal.connecting import connect, reason
 
+log = logging.getLogger(__name__)
 MOST_TOGETHER = 256
 """Writes of one transaction."""
+REST_S = 0.1
+"""How long a writer that is closed goes on with what nobody waits for."""
 Write = Callable[[Any], Any]
 """Given the connection, within a transaction."""
 
@@ -45,6 +51,9 @@ class _Waiting:
             self.done(result, error)
 
 
+_NOTHING = _Waiting(lambda connection: None, False, lambda result, error: None)
+
+
 class Writer:
     """One thread with one connection. Closed, it has written all it was given."""
 
@@ -52,6 +61,8 @@ class Writer:
         """Raises `JournalError` if the journal cannot be opened."""
         self._file = file
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._later: deque[_Waiting] = deque()
+        """What is done when nobody waits."""
         self._checkpointer = Checkpointer(file)
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -86,10 +97,29 @@ class Writer:
             raise error
         return result
 
-    def _put(self, waiting: _Waiting) -> None:
+    def when_idle(self, step: Callable[[Any], bool]) -> None:
+        """Has a step done when nobody waits for a write, in its own transaction, until it gives False.
+
+        If it fails it is given up. Once the writer is closed, what is left is done for a moment more.
+        """
+
+        def again(result: object, error: BaseException | None) -> None:
+            if error is not None:
+                log.warning("%s", error)
+            elif result:
+                self._later.append(waiting)
+
+        waiting = _Waiting(step, False, again)
+        self._put(waiting, idle=True)
+
+    def _put(self, waiting: _Waiting, *, idle: bool = False) -> None:
         if self._is_closed:
             raise JournalError("The journal is closed.")
-        self._waiting.put(waiting)
+        if idle:
+            self._later.append(waiting)
+            self._waiting.put(_NOTHING)  # wakes the thread
+        else:
+            self._waiting.put(waiting)
 
     def close(self) -> None:
         """Returns when all is written, and the thread has ended."""
@@ -109,26 +139,38 @@ class Writer:
             while (together := self._next()) is not None:
                 self._write_all(connection, together)
                 self._checkpointer.look(connection)
+            self._rest(connection)
             self._checkpointer.look(connection, at_end=True)
         finally:
             connection.close()
 
     def _next(self) -> list[_Waiting] | None:
         """What waits, at least one; None: nothing will."""
-        first = self._waiting.get()
-        if first is None:
-            return None
-        together = [first]
+        together: list[_Waiting] = []
         while len(together) < MOST_TOGETHER:
             try:
-                one = self._waiting.get_nowait()
+                one = self._waiting.get(block=not together and not self._later)
             except queue.Empty:
-                break
+                return together or [self._idle_step()]
             if one is None:
+                if not together:
+                    return None
                 self._waiting.put(None)
                 break
-            together.append(one)
+            if one is not _NOTHING:
+                together.append(one)
         return together
+
+    def _idle_step(self) -> _Waiting:
+        one = self._later.popleft()
+        one.is_told = False
+        return one
+
+    def _rest(self, connection: Any) -> None:
+        """What was to be done when nobody waits, for a moment."""
+        until_s = time.monotonic() + REST_S
+        while self._later and time.monotonic() < until_s:
+            self._write_all(connection, [self._idle_step()])
 
     def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
         results: list[tuple[_Waiting, object]] = []

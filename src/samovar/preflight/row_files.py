@@ -34,7 +34,7 @@ class RowError(UsageError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ReadRow:
     """One row as it was read."""
 
     index: int
@@ -57,7 +57,7 @@ class RowFile:
     texts: frozenset[str] = frozenset()
     """Parameters for which an empty cell is an empty text, and not nothing."""
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ReadRow]:
         """Raises `RowError` for a row that cannot be read, and `UsageError` for the file."""
         return {"jsonl": self._objects, "csv": self._records, "files": self._files}[self.kind]()
 
@@ -67,12 +67,12 @@ class RowFile:
             return next(iter(self._table()), (0, []))[1]
         return [self.parameter] if self.kind == "files" else None
 
-    def _files(self) -> Iterator[Row]:
+    def _files(self) -> Iterator[ReadRow]:
         found = (name for name in glob.iglob(self.said, recursive=True) if Path(name).is_file())
         for index, name in enumerate(sorted(found)):
-            yield Row(index=index, where=name, values={self.parameter: name})
+            yield ReadRow(index=index, where=name, values={self.parameter: name})
 
-    def _objects(self) -> Iterator[Row]:
+    def _objects(self) -> Iterator[ReadRow]:
         index = 0
         for number, line in enumerate(lines_of(Path(self.said)), start=1):
             if not line.strip():
@@ -86,14 +86,14 @@ class RowFile:
             if not isinstance(value, dict):
                 expected = 'A row is an object on one line, as in {"name": "Ann"}.'
                 raise RowError(where, f"{expected}{_of_list(line)}")
-            yield Row(
+            yield ReadRow(
                 index=index,
                 where=where,
                 values={name: one for name, one in value.items() if one is not None},
             )
             index += 1
 
-    def _records(self) -> Iterator[Row]:
+    def _records(self) -> Iterator[ReadRow]:
         names: Sequence[str] = []
         for index, (line, cells) in enumerate(self._table(), start=-1):
             where = f"{self.said}:{line}"
@@ -104,7 +104,7 @@ class RowFile:
                 raise RowError(where, f"This row has {len(cells)} cells, and the first line {len(names)}.")
             pairs = zip(names, cells, strict=True)
             values = {name: cell for name, cell in pairs if cell or name in self.texts}
-            yield Row(index=index, where=where, values=values)
+            yield ReadRow(index=index, where=where, values=values)
 
     def _table(self) -> Iterator[tuple[int, list[str]]]:
         """The line that each record begins in, and its cells; first the names of the columns."""

@@ -16,7 +16,7 @@ from samovar.expressions.names import normal
 from samovar.language.parameters import Parameter
 from samovar.language.workflow import Workflow
 from samovar.preflight.prepare import bound, with_environment
-from samovar.preflight.row_files import Row, RowError, RowFile
+from samovar.preflight.row_files import ReadRow, RowError, RowFile
 from samovar.preflight.row_keys import RowKeys
 from samovar.running.prepared import Prepared
 from samovar.running.rows import RowTask
@@ -72,11 +72,11 @@ class Rows:
             raise UsageError("\n".join([*wrong, *rest]))
         return count
 
-    def first(self) -> Row | None:
+    def first(self) -> ReadRow | None:
         """The first row; None if there is none."""
         return next(iter(self.file), None)
 
-    def values(self, row: Row) -> dict[str, object]:
+    def values(self, row: ReadRow) -> dict[str, object]:
         """What a run of this row is given."""
         return {**self.given, **{normal(name): one for name, one in row.values.items()}}
 
@@ -91,7 +91,7 @@ class Rows:
                 key=keys.of(variables) if keys else None,
             )
 
-    def _bound(self, row: Row) -> dict[str, object]:
+    def _bound(self, row: ReadRow) -> dict[str, object]:
         if self.file.kind == "jsonl":
             self._check_names(list(row.values), row.where)
         try:

@@ -6,18 +6,20 @@ Above: the runner, the doors. Below: the journal's contract.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from samovar.events import Ending, RunStarted
-from samovar.journal.base import Journal, KeptRun, RowKey, RunHead, RunStatus
-from samovar.running.ends import End
-from samovar.running.frame import Frame
+from samovar.errors import JournalError
+from samovar.events import RunStarted
+from samovar.journal.base import Journal, KeptEnd, KeptRun, RowKey, RunHead
+from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
+from samovar.running.references import References
 from samovar.running.run import Run
 from samovar.running.uncertain import Decisions
+from samovar.running.unkept import BestEffort
 from samovar.values import plain
 
 
@@ -34,10 +36,19 @@ class Keeping:
     """What becomes of visits that were interrupted and may not simply be done again."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
     row: RowKey | None = None
     """The row of a file that the run is for; None: it is for none."""
+    is_outline: bool = False
+    """Only the outline of the run is kept."""
+    lose: Callable[[JournalError], None] | None = None
+    """Told once, with the reason, if the run cannot be kept (any more), and goes on all the same. None: it
+    fails then."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes; None: not measured."""
 
 
 @asynccontextmanager
@@ -59,24 +70,34 @@ async def kept_run(
         folder=str(keeping.folder),
         started_at=started.started_at,
         digests=keeping.digests,
+        sources=keeping.sources,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
         row=keeping.row,
     )
-    async with keeping.journal.begin(head) as run:
-        yield run
+    async with AsyncExitStack() as stack:
+        begun: KeptRun
+        try:
+            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else head)
+            begun = await stack.enter_async_context(begin)
+        except JournalError as error:
+            if keeping.lose is None:
+                raise
+            keeping.lose(error)
+            yield None
+            return
+        if keeping.is_outline:
+            begun = Outlined(begun)
+        yield begun if keeping.lose is None else BestEffort(begun, keeping.lose)
 
 
-async def end_run(journal: KeptRun, end: End, run: Run, frame: Frame) -> None:
-    """The run's end goes into its journal; of a row also what it was for. Raises `JournalError`."""
-    message = end.error.message if end.error else ""
-    result = None
-    if journal.head.row is not None and end.ending is Ending.COMPLETED:
-        result = result_text(run, run.result_of(frame.variables))
-    await journal.end(RunStatus(end.ending), message, result=result)
+def kept_end(journal: KeptRun, run: Run, variables: Mapping[str, object], references: References) -> KeptEnd:
+    """What is kept of a run that ends; of a row also what it is for, if it completes."""
+    end = references.conceal(KeptEnd(variables=variables, is_concealed=not references.is_empty))
+    return end if journal.head.row is None else replace(end, result=_result(run, variables))
 
 
-def result_text(run: Run, result: object) -> str:
-    """What a run was for, as JSON on one line, without secrets."""
-    return json.dumps(run.hidden.copy_value(plain(result)), ensure_ascii=False, separators=(",", ":"))
+def _result(run: Run, variables: Mapping[str, object]) -> str:
+    value = run.hidden.copy_value(plain(run.result_of(variables)))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

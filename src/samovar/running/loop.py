@@ -27,7 +27,7 @@ from samovar.running.ends import End, child_error, no_way_on, too_few, with_type
 from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
-from samovar.running.recorder import Recorder
+from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
@@ -80,7 +80,8 @@ class Loop:
         while True:
             self._abort_files.check()
             visited = await self._visiting.visit(frame, state)
-            visit, error = visited.number, visited.error
+            entry, error = visited.entry, visited.error
+            visit = entry.number
             await give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -89,7 +90,7 @@ class Loop:
             if (fork := frame.workflow.forks.get(state.name)) and choice.started:
                 targets = {one.target for one in choice.started}
                 started = [branch for branch in fork.branches if branch.first in targets]
-                end = await self._fork(frame, state, fork, started, visit)
+                end = await self._fork(frame, state, fork, started, entry)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -102,7 +103,7 @@ class Loop:
                     return end
                 transition = caught
             frame.leave(state, transition)
-            self._recorder.take(frame, transition, visit)
+            await self._visiting.step(frame, entry, transition)
             if transition.target is None:
                 return End(ending=Ending.COMPLETED)
             self._spend_transition(frame, visit)
@@ -137,7 +138,7 @@ class Loop:
     # Forks.
 
     async def _fork(
-        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
+        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], entry: BegunVisit
     ) -> End | None:
         """Drives branches of a fork at once and joins them. Gives the end, if they reach one.
 
@@ -148,8 +149,8 @@ class Loop:
             frame.leave_behind(join, Outcome(), lack)
             return End(ending=Ending.FAILED, error=lack)
         for branch in started:
-            self._recorder.take(frame, branch.transition, visit)
-            self._spend_transition(frame, visit)
+            await self._visiting.step(frame, entry, branch.transition)
+            self._spend_transition(frame, entry.number)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
         frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
@@ -191,7 +192,7 @@ class Loop:
             path = frame.prefix + join.name
             return End(ending=Ending.FAILED, error=RunError.of(large, path, join.place))
         for doubt in doubts:
-            self._recorder.warn(doubt, join.place, visit)
+            self._recorder.warn(doubt, join.place, entry.number)
         return None
 
     # Sub-workflows.

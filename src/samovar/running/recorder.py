@@ -31,7 +31,7 @@ from samovar.events import (
     Warned,
 )
 from samovar.generation import PartKind, TextGenerated
-from samovar.journal.base import VisitKey
+from samovar.journal.base import Step, VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
@@ -234,15 +234,16 @@ class Recorder:
         else:
             self.tell(event)
 
-    def take(self, frame: Frame, transition: Transition, visit: int) -> None:
-        """A transition is taken, out of a visit."""
-        target = transition.target
+    def take(self, frame: Frame, transition: Transition, entry: BegunVisit) -> Step:
+        """A transition is taken, out of a visit. Gives it as a journal keeps it."""
+        target = None if transition.target is None else frame.prefix + transition.target
         self.tell(
             TransitionTaken(
-                visit=visit,
+                visit=entry.number,
                 source=frame.prefix + transition.source,
-                target=None if target is None else frame.prefix + target,
+                target=target,
                 label=transition.label,
                 time_s=self.time_s(),
             )
         )
+        return Step(source=entry.key, target=target, label=transition.label, at=self._clock.now_s())

@@ -136,8 +136,7 @@ class RowsRunner:
         """Does a row, or takes what was done. False: somebody else does it, and it is not over."""
         keeping, key = self.keeping, task.key
         if keeping is None or key is None:
-            await self._run(task, None)
-            return True
+            return await self._run(task, keeping)
         while (here := self._here.get(key.work)) is not None:
             await here.wait()
         self._here[key.work] = over = anyio.Event()

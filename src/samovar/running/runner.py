@@ -24,7 +24,7 @@ from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.journal.base import KeptRun
+from samovar.journal.base import KeptRun, RunStatus
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
@@ -32,10 +32,11 @@ from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
-from samovar.running.keeping import Keeping, end_run, kept_run
+from samovar.running.keeping import Keeping, kept_end, kept_run
 from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
+from samovar.running.references import References
 from samovar.running.run import Run
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
@@ -194,7 +195,7 @@ class _Driven:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
-                    await end_run(journal, end, recorder.record, frame)
+                    await self._keep_end(journal, end, frame, services.references)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
@@ -237,6 +238,7 @@ class _Driven:
             computer=Computer(settings.settings.value_bytes),
             journal=journal,
             conversations=Conversations(journal.kept if journal else ()),
+            resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
         )
 
@@ -259,6 +261,11 @@ class _Driven:
         message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
         return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
 
+    async def _keep_end(self, journal: KeptRun, end: End, frame: Frame, references: References) -> None:
+        message = self.recorder.secrets.mask(end.error.message) if end.error else ""
+        ending = kept_end(journal, self.recorder.record, frame.variables, references)
+        await journal.end(RunStatus(end.ending), message, ending)
+
     def _record_end(self, end: End, frame: Frame, *, quietly: bool = False) -> None:
         event = RunEnded(
             ending=end.ending,
@@ -270,6 +277,10 @@ class _Driven:
             self.recorder.tell_quietly(event)
         else:
             self.recorder.tell(event)
+
+
+def _unmeasured() -> int | None:
+    return None
 
 
 def _new_id(now_s: float) -> str:

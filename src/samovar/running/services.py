@@ -70,5 +70,7 @@ class Services:
     """What an earlier process said in named ones."""
     references: References = field(default_factory=References)
     """What the journal has in place of secrets."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes, for the journal; None: not measured."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""

@@ -31,8 +31,16 @@ from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
-from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent, ToolCalled, ToolFinished
-from samovar.journal.base import Exchange
+from samovar.generation import (
+    ExecutorFailed,
+    Message,
+    MessagePart,
+    ModelLoading,
+    PromptEvent,
+    ToolCalled,
+    ToolFinished,
+)
+from samovar.journal.base import Exchange, LoadWait
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
 from samovar.running.services import Services
@@ -76,6 +84,8 @@ class VisitContext:
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
     """Of attempts that were followed by another, for the journal."""
+    loads: dict[str, list[float]] = field(default_factory=dict)
+    """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -224,13 +234,15 @@ class VisitContext:
         )
         request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
         connection = self.services.connection
-        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+        asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
+        asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
+        try:
+            reply = await self._effect(asks)
+        except SamovarError:
+            self.exchanges.append(asked)
+            raise
         if self.services.journal is not None:
-            parts = reply.parts or (MessagePart(text=reply.text),)
-            answer = replace(Message.of_parts("assistant", parts), calls=reply.calls)
-            self.exchanges.append(
-                Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
-            )
+            self.exchanges.append(_answered(asked, reply))
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -266,7 +278,31 @@ class VisitContext:
         if isinstance(event, ExecutorFailed):
             self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
             return
+        if isinstance(event, ModelLoading):
+            now_s = self.services.time_s()
+            self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
         self.services.tell(replace(event, visit=self.number))
+
+    @property
+    def load_waits(self) -> tuple[LoadWait, ...]:
+        """The models that the visit waited for while they were loaded, for the journal."""
+        return tuple(
+            LoadWait(model=model, duration_s=end_s - begin_s)
+            for model, (begin_s, end_s) in self.loads.items()
+        )
+
+
+def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
+    parts = reply.parts or (MessagePart(text=reply.text),)
+    return replace(
+        asked,
+        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
+        model=reply.model,
+        executor=reply.executor,
+        tokens=reply.tokens,
+        duration_s=reply.duration_s,
+        first_token_s=reply.first_token_s,
+    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

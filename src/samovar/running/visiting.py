@@ -17,7 +17,7 @@ from samovar.events import RunError, VisitStatus
 from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
 from samovar.language.moment import at_moment
-from samovar.language.workflow import State
+from samovar.language.workflow import State, Transition
 from samovar.running.abort_files import AbortedError
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
@@ -33,7 +33,7 @@ class Visited:
     """What came of a visit."""
 
     outcome: Outcome
-    number: int
+    entry: BegunVisit
     error: RunError | None
     """Why its action failed."""
 
@@ -55,7 +55,7 @@ class Visiting:
         entry = self._recorder.enter(frame, state, action)
         if action is None:
             self._recorder.leave(entry, VisitStatus.SUCCESS, outcome=Outcome(), secrets=frame.secret_names)
-            return Visited(outcome=Outcome(), number=entry.number, error=None)
+            return Visited(outcome=Outcome(), entry=entry, error=None)
         journal = self._services.journal
         if journal is not None:
             self._learn(frame)
@@ -63,6 +63,12 @@ class Visiting:
         if kept is not None and kept.outcome is not None:
             return self._again(frame, state, entry, kept.intent.entered_at, kept.outcome)
         return await self._now(frame, state, action, entry, kept)
+
+    async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
+        """A transition is taken, out of a visit."""
+        step = self._recorder.take(frame, transition, entry)
+        if self._services.journal is not None:
+            await self._services.journal.step(step)
 
     # As the journal has it.
 
@@ -82,7 +88,7 @@ class Visiting:
         self._leave(frame, entry, outcome, kept.error)
         spent = kept.spent + self._services.conversations.spent_within(entry.key)
         self._spend(frame, outcome, spent)
-        return Visited(outcome=outcome, number=entry.number, error=kept.error)
+        return Visited(outcome=outcome, entry=entry, error=kept.error)
 
     # Now.
 
@@ -138,7 +144,7 @@ class Visiting:
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         self._spend(frame, outcome, TokenCounts())
-        return Visited(outcome=outcome, number=entry.number, error=error)
+        return Visited(outcome=outcome, entry=entry, error=error)
 
     async def _keep(
         self,
@@ -164,6 +170,8 @@ class Visiting:
                 exchanges=tuple(context.exchanges),
                 spent=sum((one.tokens for one in context.failed), TokenCounts()),
                 is_concealed=not references.is_empty,
+                memory_bytes=self._services.resident_bytes(),
+                loads=context.load_waits,
             )
         )
         await journal.leave(entry.key, kept)
