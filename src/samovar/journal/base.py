@@ -21,10 +21,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from samovar.events import NOTHING, PromptFigures, RunError
 from samovar.generation import Message, TokenCounts
+from samovar.journal.row_key import RowKey
+
+if TYPE_CHECKING:
+    from samovar.journal.rows import KeptRow
 
 
 class RunStatus(StrEnum):
@@ -171,33 +175,6 @@ class KeptVisit:
     intent: Intent
     outcome: VisitOutcome | None
     """None: it was begun, and nobody knows how far it came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowKey:
-    """Names one row of a file that a workflow is run for, by its content."""
-
-    work: str
-    """Digest of all that the row's result depends on: what it says, the workflow with all its files, and the
-    settings that matter. The same work is done once."""
-    subject: str
-    """Digest of what the row says and of the workflow's place: the same after an edit of the workflow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRow:
-    """The run of a row as it is in the journal."""
-
-    run: str
-    """Its id."""
-    status: RunStatus
-    until_s: float
-    """When the lease of the process that drives it ends, in seconds since 1970."""
-    message: str
-    """Why it did not complete."""
-    result: str | None
-    """As JSON, without secrets; None: there is none."""
-    tokens: TokenCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, KeptEnd, LoadWait, RowKey, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, VisitOutcome
+from samovar.journal.row_key import RowKey
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 

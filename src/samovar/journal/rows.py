@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from samovar.errors import RowTakenError
 from samovar.generation import TokenCounts
-from samovar.journal.base import KeptRow, RowKey, RunStatus
+from samovar.journal.base import RunStatus
+from samovar.journal.row_key import RowKey
 
 TABLE = """
 CREATE TABLE row_run (
@@ -28,6 +30,22 @@ _FOUND = (
     "SELECT run.id, status, owner, until_s, message, result, evaluated, reused, generated, reasoning "
     "FROM row_run JOIN run ON run.number = row_run.run WHERE {column} = ? ORDER BY row_run.run DESC LIMIT 1"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRow:
+    """The run of a row as it is in the journal."""
+
+    run: str
+    """Its id."""
+    status: RunStatus
+    until_s: float
+    """When the lease of the process that drives it ends, in seconds since 1970."""
+    message: str
+    """Why it did not complete."""
+    result: str | None
+    """As JSON, without secrets; None: there is none."""
+    tokens: TokenCounts
 
 
 def begin_row(connection: Any, key: RowKey) -> None:

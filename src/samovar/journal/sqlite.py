@@ -21,9 +21,7 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
     KeptEnd,
-    KeptRow,
     KeptVisit,
-    RowKey,
     RunHead,
     RunStatus,
     RunSummary,
@@ -33,7 +31,8 @@ from samovar.journal.base import (
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
-from samovar.journal.rows import begin_row, earlier, newest, put_row
+from samovar.journal.row_key import RowKey
+from samovar.journal.rows import KeptRow, begin_row, earlier, newest, put_row
 from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer

@@ -20,7 +20,7 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.folders import files_by_name
-from samovar.journal.base import RowKey
+from samovar.journal.row_key import RowKey
 from samovar.language.prompt import Prompt
 from samovar.language.workflow import Workflow
 from samovar.library import Library

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptEnd, KeptRun, RowKey, RunHead
+from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead
+from samovar.journal.row_key import RowKey
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
 from samovar.running.references import References

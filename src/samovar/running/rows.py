@@ -17,7 +17,9 @@ from anyio.lowlevel import checkpoint
 
 from samovar.errors import JournalError
 from samovar.events import Ending, RunError
-from samovar.journal.base import Journal, KeptRow, RowKey, RunHead, RunStatus
+from samovar.journal.base import Journal, RunHead, RunStatus
+from samovar.journal.row_key import RowKey
+from samovar.journal.rows import KeptRow
 from samovar.running.keeping import Keeping
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
