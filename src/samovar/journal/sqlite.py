@@ -97,7 +97,8 @@ class SqliteJournal:
             self._texts.keep(connection, number, kept)
             return number
 
-        number = await writer.write(insert)
+        with anyio.CancelScope(shield=True):  # once it is written, somebody must give it back
+            number = await writer.write(insert)
         if self._retention is not None:
             writer.when_idle(Pruner(self._texts, self._retention).step)
         async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
@@ -129,7 +130,8 @@ class SqliteJournal:
             )
             return number, lease + 1
 
-        number, lease = await writer.write(take, is_synced=True)
+        with anyio.CancelScope(shield=True):
+            number, lease = await writer.write(take, is_synced=True)
         head, kept = self.head(run), tuple(self.visits(run))
         async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
             yield driven
