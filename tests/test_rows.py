@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from samovar.config import Settings
-from samovar.errors import JournalError
+from samovar.errors import EngineError, JournalError
 from samovar.journal.base import RunStatus
 from samovar.journal.row_key import RowKey
 from samovar.journal.sqlite import SqliteJournal
@@ -152,6 +152,18 @@ async def test_rows_that_were_interrupted_continue_in_the_state_they_were_in(
     assert asked + len(last.asked) <= 40 + 4 * 4, "at most what was in flight is asked again"
 
 
+async def test_after_an_edit_only_the_states_that_it_changes_are_done_again(
+    bench: Bench, journal: SqliteJournal
+) -> None:
+    await Start(bench, journal).run(NAMES)
+    edited = bench.write("w", TWO, ACTIONS.replace("then", "and then"), front=FRONT)
+    again = await Start(bench, journal, workflow=edited).run(NAMES)
+    assert sorted(again.asked) == sorted(f"and then re {name}" for name in NAMES)
+    assert again.results[3] == "re and then re n3"
+    same = await Start(bench, journal, workflow=edited).run(NAMES)
+    assert not same.asked
+
+
 async def test_equal_rows_are_done_once(bench: Bench, journal: SqliteJournal) -> None:
     start = await Start(bench, journal).run(["a", "b", "a", "a", "b"])
     assert sorted(start.asked) == ["a", "b", "then re a", "then re b"]
@@ -170,6 +182,20 @@ async def test_failed_rows_are_apart_and_done_again_only_if_that_is_said(
     assert [(one.task.index, one.ending) for one in again.done if one.error] == [(1, "failed")]
     retried = await Start(bench, journal, retries_failed=True).run(names)
     assert retried.asked == ["bad one"]
+
+
+async def test_a_failed_row_that_is_done_again_takes_what_had_succeeded(
+    bench: Bench, journal: SqliteJournal
+) -> None:
+    class Fails(Counting):
+        async def hold(self, text: str) -> None:
+            if text == "then re a":
+                raise EngineError("Not now.")
+
+    first = await Start(bench, journal, Fails()).run(["a", "b"])
+    assert [one.ending for one in first.done if one.error] == ["failed"]
+    retried = await Start(bench, journal, retries_failed=True).run(["a", "b"])
+    assert retried.asked == ["then re a"] and retried.results[0] == "re then re a"
 
 
 async def test_a_row_whose_interrupted_command_may_have_run_waits_for_a_decision(

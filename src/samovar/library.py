@@ -11,7 +11,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +56,7 @@ class Library:
         # By file, as it was when it was last read: its time of change, and what it says.
         self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
         self._prompts: dict[Path, tuple[int, Prompt]] = {}
+        self._replaced: dict[str, Prompt] = {}
         # By kind: when its names were listed, in seconds of the monotonic clock, and they.
         self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
@@ -199,11 +200,24 @@ class Library:
 
         Raises `NotFoundError` with the nearest name, `UsageError`, `FaultsError`.
         """
+        if name in self._replaced:
+            return self._replaced[name]
         if workflow is not None and name in workflow.prompts:
             return workflow.prompts[name]
         if (path := self._prompt_path(name, workflow)) is None:
             raise NotFoundError("prompt", name, self._prompt_names(workflow))
         return self._read_prompt(path, name)
+
+    def replace_prompts(self, texts: Mapping[str, str], workflow: Workflow) -> None:
+        """From now on these are the texts of the prompts of these names, wherever they are.
+
+        `workflow`: which may have some of its own. Raises `NotFoundError` for a name that there is not, and
+        `FaultsError` for a text.
+        """
+        for name, text in texts.items():
+            if name != SYSTEM_PROMPT:
+                self.prompt(name, workflow=workflow)
+            self._replaced[name] = parse_prompt(text, name=name, path=None, partials=self.partial)
 
     def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
         if workflow is not None and workflow.path is not None:
@@ -233,11 +247,15 @@ class Library:
 
     def partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
+        if name in self._replaced:
+            return self._replaced[name].template.text
         path = self._prompt_path(name, None)
         return None if path is None else self._read_prompt(path, name).template.text
 
     def system_prompt(self, workflow: Workflow | None) -> Prompt | None:
         """The default system prompt: the prompt named `.system`; None when there is none."""
+        if SYSTEM_PROMPT in self._replaced:
+            return self._replaced[SYSTEM_PROMPT]
         if workflow is not None and SYSTEM_PROMPT in workflow.prompts:
             return workflow.prompts[SYSTEM_PROMPT]
         path = self._prompt_path(SYSTEM_PROMPT, workflow)

@@ -93,14 +93,14 @@ def keeping_for(
 
     `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
     """
-    if arguments.goes_on is None and (arguments.no_journal or settings.journal == "off"):
+    if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
         yield None
         return
-    must = arguments.goes_on is not None or is_named(settings)
+    must = arguments.begun_as is not None or is_named(settings)
     with ExitStack() as stack:
         try:
             journal = stack.enter_context(open_journal(settings))
-            if arguments.shows and arguments.goes_on is None:
+            if arguments.shows and arguments.begun_as is None:
                 _greet(journal, settings, workflow)
         except (JournalError, UsageError) as error:
             if must:
@@ -116,7 +116,8 @@ def keeping_for(
             digests=digests(workflow, library),
             sources=sources(workflow, library),
             folder=current_folder(),
-            is_outline=settings.journal == "outline",
+            is_outline=settings.journal == "outline" and arguments.begun_as is None,
+            origin=arguments.origin,
             lose=None if must else lose,
             resident_bytes=resident_bytes,
         )

@@ -24,6 +24,11 @@ from samovar.cli.options import (
     with_settings,
 )
 
+RunGiven = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; a part of it is enough.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Perform the interrupted action again.")]
+Skip = Annotated[bool, typer.Option("--skip", help="Continue as if it was done.")]
+Fail = Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")]
+
 
 @app.command(
     cls=QuickCommand,
@@ -38,9 +43,9 @@ def resume(
     ] = None,
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
-    redo: Annotated[bool, typer.Option("--redo", help="Perform the interrupted action again.")] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Continue as if it was done.")] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")] = False,
+    redo: Redo = False,
+    skip: Skip = False,
+    fail: Fail = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -69,3 +74,102 @@ def resume(
             )
         )
     )
+
+
+@app.command(
+    cls=QuickCommand,
+    epilog="The earlier run stays as it is. What does not come after the visit is taken from it: nothing of "
+    "that is done again, and other branches of a fork and other items that are worked on at the same time "
+    "are kept. People are asked again after it.",
+)
+@with_settings()
+def branch(
+    run: RunGiven,
+    state: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="STATE", help="The first state that is done again: its path, as in Build/Check."
+        ),
+    ],
+    visit: Annotated[
+        int | None,
+        typer.Option("--visit", metavar="N", help="Which visit of that state; by default the last one."),
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="K=V", help="A variable that has this value from there on."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="NAME=FILE", help="The text of a prompt, in place of its own."),
+    ] = None,
+    settings: GivenSettings = NOT_GIVEN,
+    redo: Redo = False,
+    skip: Skip = False,
+    fail: Fail = False,
+    json: Json = False,
+    events: Events = False,
+    yes: Yes = False,
+    answer: AnswerGiven = None,
+    trust: Trust = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Start a new run in the middle of an earlier one, with other prompts or values."""
+    from samovar.cli.again import BranchPoint, branch_run
+    from samovar.cli.resuming import ResumeArguments, decision_of
+
+    point = BranchPoint(state=state, visit=visit, prompts=tuple(prompt or ()))
+    arguments = ResumeArguments(
+        run=run,
+        variables=tuple(var or ()),
+        settings=settings,
+        decision=decision_of(redo=redo, skip=skip, fail=fail),
+        yes=yes,
+        answers=tuple(answer or ()),
+        trust=trust,
+        as_json=json,
+        as_events=events,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    leave(branch_run(arguments, point))
+
+
+@app.command(
+    cls=QuickCommand,
+    epilog="The earlier run stays as it is. A prompt, a command, a question or a file that is written is "
+    "taken from it if nothing that it depends on has changed; files are read again.",
+)
+@with_settings()
+def rerun(
+    run: RunGiven,
+    var: Var = None,
+    settings: GivenSettings = NOT_GIVEN,
+    redo: Redo = False,
+    json: Json = False,
+    events: Events = False,
+    yes: Yes = False,
+    answer: AnswerGiven = None,
+    trust: Trust = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Run a workflow again as it is now; what has not changed is taken from an earlier run."""
+    from samovar.cli.again import rerun_run
+    from samovar.cli.resuming import ResumeArguments
+
+    arguments = ResumeArguments(
+        run=run,
+        variables=tuple(var or ()),
+        settings=settings,
+        decision="redo" if redo else None,
+        yes=yes,
+        answers=tuple(answer or ()),
+        trust=trust,
+        as_json=json,
+        as_events=events,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    leave(rerun_run(arguments))

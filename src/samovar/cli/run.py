@@ -50,6 +50,7 @@ def run_workflow(arguments: RunArguments) -> int:
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
+    library.replace_prompts(arguments.prompts, workflow)
     run = run_settings(arguments, settings, workflow, library)
     if arguments.record is not None:
         from samovar.testing.recording import check_record  # what few runs need, none waits for
@@ -62,8 +63,8 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
-    if arguments.goes_on is not None:
-        check_secrets(arguments.goes_on, prepared.variables)
+    if arguments.begun_as is not None:
+        check_secrets(arguments.begun_as, prepared.variables)
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
@@ -90,6 +91,8 @@ def run_workflow(arguments: RunArguments) -> int:
 
     try:
         with keeping_for(arguments, settings, workflow, library, lose) as keeping:
+            if keeping is not None:
+                keeping = replace(keeping, given=tuple(given))
             anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()

@@ -45,7 +45,7 @@ def run_settings(
 
 def given_variables(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given: dict[str, object] = dict(arguments.goes_on.variables) if arguments.goes_on else {}
+    given = _given_before(arguments)
     for path in arguments.variable_files:
         given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
@@ -62,6 +62,16 @@ def given_variables(arguments: RunArguments, workflow: Workflow) -> dict[str, ob
                 "environment (`from_env` in the workflow)."
             )
     return given | switches | assignments
+
+
+def _given_before(arguments: RunArguments) -> dict[str, object]:
+    """The variables of the run that goes on, or is run again: there, defaults are as they are now."""
+    head = arguments.begun_as
+    if head is None:
+        return {}
+    is_rerun = arguments.origin is not None and arguments.origin.at is None
+    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
+    return {name: head.variables[name] for name in names if name in head.variables}
 
 
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:

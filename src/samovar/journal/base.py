@@ -19,43 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from samovar.events import NOTHING, PromptFigures, RunError
 from samovar.generation import Message, TokenCounts
-from samovar.journal.row_key import RowKey
-
-if TYPE_CHECKING:
-    from samovar.journal.rows import KeptRow
-
-
-class RunStatus(StrEnum):
-    """How a run is in the journal."""
-
-    RUNNING = "running"
-    """A process drives it."""
-    INTERRUPTED = "interrupted"
-    """It did not end, and nobody drives it."""
-    WAITING = "waiting"
-    """It waits for a person's answer, and nobody drives it."""
-    COMPLETED = "completed"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    LIMITED = "limited"
-    STUCK = "stuck"
-    CANCELLED = "cancelled"
-    UNKEPT = "unkept"
-    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
-
-    @property
-    def is_over(self) -> bool:
-        """It cannot continue."""
-        return self not in _GO_ON
-
-
-_GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
+from samovar.journal.row_key import KeptRow, RowKey
+from samovar.journal.run_status import RunStatus as RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +51,7 @@ class Intent:
 
     key: VisitKey
     number: int
-    """In the run, from 1, in the order in which they began."""
+    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
     verb: str | None
     """Verb of its action; None: it passes through."""
     entered_at: float
@@ -139,6 +109,15 @@ class VisitOutcome:
     """By attempts that failed, besides what is in `figures`."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
+    inputs: str = ""
+    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
+    it is performed again whenever another run wants to know."""
+    stamp: str = ""
+    """Names the one time that it was performed, in whatever run that was."""
+    after: tuple[str, str] = ("", "")
+    """Names of all that was done before it and by it: outside of the run, and at all."""
+    origin: str | None = None
+    """The run that it was taken from, which paid for it; None: it was performed in this run."""
     memory_bytes: int | None = None
     """Resident bytes of the process when it ended; None: not measured."""
     loads: tuple[LoadWait, ...] = ()
@@ -178,6 +157,20 @@ class KeptVisit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrigin:
+    """The earlier run that a run takes outcomes from."""
+
+    run: str
+    """Its id."""
+    at: VisitKey | None = None
+    """The visit from which on all is done again; None: whatever was performed with something else."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What variables are at that visit in place of what they were."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """By name, the texts of prompts in place of those of the library."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunHead:
     """What a run begins with: enough to drive it again in another process."""
 
@@ -201,6 +194,10 @@ class RunHead:
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
     row: RowKey | None = None
     """The row that it is for; None: it is for no row."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave, the others being defaults; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
     """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
@@ -226,6 +223,8 @@ class RunSummary:
     """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
+    origin: str | None = None
+    """The run that it takes outcomes from."""
 
 
 class KeptRun(Protocol):
@@ -258,6 +257,10 @@ class KeptRun(Protocol):
         """The run is over, or waits. Raises `JournalError`."""
         ...
 
+    def key(self) -> bytes:
+        """For digests of what has a secret in it; it is not in the journal itself. Raises `JournalError`."""
+        ...
+
     async def abandon(self, message: str) -> None:
         """The run goes on without being kept: what it does from here on nobody will know.
 
@@ -285,11 +288,18 @@ class Journal(Protocol):
         ...
 
     async def before_row(self, key: RowKey) -> KeptRow | None:
-        """The last run that began for what a row is about, also for another text of the workflow."""
+        """The last run that completed what a row is about, also for another text of the workflow.
+
+        If none did, the last that began; None if none did.
+        """
         ...
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """The newest first."""
+        ...
+
+    def summary(self, run: str) -> RunSummary:
+        """A run as a list has it. Raises `NotFoundError`."""
         ...
 
     def newest(self, workflow: Path) -> RunSummary | None:

@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, VisitOutcome
+from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, RunOrigin, VisitKey, VisitOutcome
 from samovar.journal.row_key import RowKey
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
@@ -45,6 +45,7 @@ _RECORDS: Mapping[str, type] = {
         Message,
         MessagePart,
         Options,
+        RunOrigin,
         Place,
         PromptFigures,
         RowKey,
@@ -54,6 +55,7 @@ _RECORDS: Mapping[str, type] = {
         TokenCounts,
         ToolCall,
         ToolDefinition,
+        VisitKey,
         VisitOutcome,
     )
 }

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from samovar.errors import RowTakenError
 from samovar.generation import TokenCounts
-from samovar.journal.base import RunStatus
-from samovar.journal.row_key import RowKey
+from samovar.journal.row_key import KeptRow, RowKey
+from samovar.journal.run_status import RunStatus
 
 TABLE = """
 CREATE TABLE row_run (
@@ -28,24 +27,10 @@ CREATE INDEX row_subject ON row_run (subject, run);
 """
 _FOUND = (
     "SELECT run.id, status, owner, until_s, message, result, evaluated, reused, generated, reasoning "
-    "FROM row_run JOIN run ON run.number = row_run.run WHERE {column} = ? ORDER BY row_run.run DESC LIMIT 1"
+    "FROM row_run JOIN run ON run.number = row_run.run WHERE "
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRow:
-    """The run of a row as it is in the journal."""
-
-    run: str
-    """Its id."""
-    status: RunStatus
-    until_s: float
-    """When the lease of the process that drives it ends, in seconds since 1970."""
-    message: str
-    """Why it did not complete."""
-    result: str | None
-    """As JSON, without secrets; None: there is none."""
-    tokens: TokenCounts
+_BY_WORK = f"{_FOUND} work = ? ORDER BY row_run.run DESC LIMIT 1"
+_BY_SUBJECT = f"{_FOUND} subject = ? ORDER BY status = 'completed' DESC, row_run.run DESC LIMIT 1"
 
 
 def begin_row(connection: Any, key: RowKey) -> None:
@@ -69,12 +54,12 @@ def end_row(connection: Any, number: int, result: str) -> None:
 
 def newest(connection: Any, key: RowKey) -> KeptRow | None:
     """The last run that began for this row, with everything as it is now."""
-    return _kept(connection.execute(_FOUND.format(column="work"), (key.work,)).fetchone())
+    return _kept(connection.execute(_BY_WORK, (key.work,)).fetchone())
 
 
 def earlier(connection: Any, key: RowKey) -> KeptRow | None:
-    """The last run that began for what the row is about, whatever the workflow was then."""
-    return _kept(connection.execute(_FOUND.format(column="subject"), (key.subject,)).fetchone())
+    """The last run that completed what the row is about, whatever the workflow was then; else the last."""
+    return _kept(connection.execute(_BY_SUBJECT, (key.subject,)).fetchone())
 
 
 def _kept(row: Sequence[Any] | None) -> KeptRow | None:

@@ -84,9 +84,13 @@ CREATE INDEX used_digest ON used (digest);
 INSERT OR IGNORE INTO used (run, digest) SELECT run, text FROM visit WHERE text IS NOT NULL;
 INSERT OR IGNORE INTO used (run, digest) SELECT number, head_text FROM run WHERE head_text IS NOT NULL;
 """
+VERSION_4 = """
+ALTER TABLE run ADD COLUMN origin TEXT;    -- the id of the run that it takes outcomes from
+ALTER TABLE visit ADD COLUMN inputs TEXT;  -- digest of what it was performed with; NULL: there is none
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, rows.TABLE)
+MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, rows.TABLE)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

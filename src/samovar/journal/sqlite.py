@@ -31,15 +31,15 @@ from samovar.journal.base import (
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
-from samovar.journal.row_key import RowKey
-from samovar.journal.rows import KeptRow, begin_row, earlier, newest, put_row
+from samovar.journal.row_key import KeptRow, RowKey
+from samovar.journal.rows import begin_row, earlier, newest, put_row
 from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, path, folder, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s, origin FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
@@ -76,7 +76,7 @@ class SqliteJournal:
                 begin_row(connection, head.row)
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
-                "folder, owner, lease, until_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     head.id,
                     head.workflow,
@@ -89,6 +89,7 @@ class SqliteJournal:
                     head.folder,
                     who,
                     now_s + LEASE_S,
+                    head.origin.run if head.origin else None,
                 ),
             )
             number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
@@ -196,6 +197,12 @@ class SqliteJournal:
         for row in rows:
             yield _summary(row, now_s)
 
+    def summary(self, run: str) -> RunSummary:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute(f"{_SUMMARY} WHERE id = ?", (run,)).fetchone()
+        return _summary(row, time.time())
+
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
         connection = connect_to_read(self.file)
@@ -277,4 +284,5 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         message=row[11],
         owner=row[14] or "",
         until_s=row[15],
+        origin=row[16],
     )

@@ -24,6 +24,7 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
+from samovar.journal.keys import key_beside
 from samovar.journal.leases import LEASE_S
 from samovar.journal.rows import end_row
 from samovar.journal.texts import Texts, cut
@@ -35,7 +36,8 @@ MOST_STEPS = 200
 
 
 class SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over, and the steps that are not written yet."""
+    """See `base.KeptRun`. Mutable: whether it is over, how many visits there are, and the steps that are not
+    written yet."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class SqliteRun:
         self._number, self._lease = number, lease
         self._known = {one.intent.key: one for one in kept}
         self._is_over = False
+        self._last = max((one.intent.number for one in kept), default=0)
         self._steps: list[Step] = []
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
@@ -58,6 +61,9 @@ class SqliteRun:
 
     async def intend(self, intent: Intent) -> None:
         key = intent.key
+        if key not in self._known:  # in this process, the run's own numbers begin again from 1
+            self._last += 1
+        number = self._last
 
         steps = self._take_steps()
 
@@ -70,7 +76,7 @@ class SqliteRun:
                 "entered_at = excluded.entered_at",
                 (
                     self._number,
-                    intent.number,
+                    number,
                     key.path,
                     key.line,
                     key.nth,
@@ -91,8 +97,9 @@ class SqliteRun:
             self._write_steps(connection, steps)
             self._texts.keep(connection, self._number, kept)
             connection.execute(
-                "UPDATE visit SET outcome = ?, text = ? WHERE run = ? AND path = ? AND line = ? AND nth = ?",
-                (kept.inline, kept.digest, self._number, key.path, key.line, key.nth),
+                "UPDATE visit SET outcome = ?, text = ?, inputs = ? WHERE run = ? AND path = ? AND line = ? "
+                "AND nth = ?",
+                (kept.inline, kept.digest, outcome.inputs or None, self._number, key.path, key.line, key.nth),
             )
             connection.execute(
                 "UPDATE run SET visits = visits + 1, touched_at = ?, evaluated = evaluated + ?, "
@@ -149,6 +156,9 @@ class SqliteRun:
 
         await self._writer.write(update)
         self._is_over = True
+
+    def key(self) -> bytes:
+        return key_beside(self._writer.file)
 
     async def abandon(self, message: str) -> None:
         now_s = time.time()

@@ -59,7 +59,7 @@ class Writer:
 
     def __init__(self, file: Path) -> None:
         """Raises `JournalError` if the journal cannot be opened."""
-        self._file = file
+        self.file = file
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._later: deque[_Waiting] = deque()
         """What is done when nobody waits."""
@@ -130,7 +130,7 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            connection = connect(self._file)
+            connection = connect(self.file)
         except BaseException as error:  # handed on: to anyone who opens the journal
             self._opened.put(error)
             return
@@ -183,7 +183,7 @@ class Writer:
                         one.tell(None, error)
         except BaseException as error:  # handed on: to each that waits
             for one in together:
-                one.tell(None, reason(error, self._file))
+                one.tell(None, reason(error, self.file))
             return
         for one, result in results:
             one.tell(result, None)

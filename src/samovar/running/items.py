@@ -26,6 +26,7 @@ from samovar.running.last_failure import error_of
 from samovar.running.recorder import Recorder
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
+from samovar.running.strand import Strand
 from samovar.running.visit_context import VisitContext
 from samovar.values import to_text, within
 
@@ -62,6 +63,8 @@ class _List:
     done: int = 0
     failed: int = 0
     running: int = 0
+    strands: dict[int, Strand] = field(default_factory=dict)
+    """By the number of the item, those on which something was done."""
     stops: list[BaseException] = field(default_factory=list)
     """Why the others are given up."""
 
@@ -98,6 +101,7 @@ class ItemRunner:
 
             for number in range(count):
                 tasks.start_soon(work, name=f"items of {context.state.name} ({number})")
+        frame.strand.follow(whole.strands[number] for number in sorted(whole.strands))
         if whole.stops:
             raise whole.stops[0]
         return whole.results
@@ -126,6 +130,7 @@ class ItemRunner:
             kept, error = await self._do(whole, number, value)
         finally:
             whole.running -= 1
+            self._came_back(whole, number)
         if error is not None:
             error = self._named(whole, number, value, error)
             if not whole.items.goes_on:
@@ -143,6 +148,8 @@ class ItemRunner:
         own = {"result": None, items.name: value, f"{items.name}_index": number}
         name, begun = f"{state.name}[{number}]", {**items.variables, **own}
         frame = context.frame.item_off(name, begun, whole.claims, secret)
+        frame.strand = context.frame.strand.item(context.key, number, is_diagram=action is None)
+        whole.strands[number] = frame.strand
         if secret:
             self._recorder.learn(frame.secret_values)
         try:
@@ -173,6 +180,16 @@ class ItemRunner:
         if collect is None:
             return frame.variables["result"], None
         return frame.variables[collect] if collect in frame.changed else None, None
+
+    def _came_back(self, whole: _List, number: int) -> None:
+        """An item is over. Where each follows the other, the next one depends on it."""
+        above, own = whole.context.frame.strand, whole.strands.get(number)
+        if own is None:
+            return
+        if whole.claims is None:
+            above.follow((own,))
+        if whole.claims is None or (own.done == above.done and own.is_past == above.is_past):
+            del whole.strands[number]
 
     def _secret_names(self, context: VisitContext) -> frozenset[str]:
         """The variables of the items, if a secret is in the list."""

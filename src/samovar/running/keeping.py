@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead
+from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin
 from samovar.journal.row_key import RowKey
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
@@ -43,6 +43,10 @@ class Keeping:
     """Where the run was started."""
     row: RowKey | None = None
     """The row of a file that the run is for; None: it is for none."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where a new run takes outcomes from."""
     is_outline: bool = False
     """Only the outline of the run is kept."""
     lose: Callable[[JournalError], None] | None = None
@@ -76,6 +80,8 @@ async def kept_run(
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
         row=keeping.row,
+        given=keeping.given,
+        origin=keeping.origin,
     )
     async with AsyncExitStack() as stack:
         begun: KeptRun

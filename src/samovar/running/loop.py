@@ -31,6 +31,7 @@ from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
+from samovar.running.strand import inside
 from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, VisitContext
 from samovar.running.visiting import Visiting
@@ -179,6 +180,7 @@ class Loop:
             branches = self._outside.clock.branches(len(started), tasks.cancel_scope)
             for branch in started:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
+        frame.strand.follow(one.strand for one in frames.values())
         value_bytes = self._services.settings.value_bytes
         if errors:
             raise errors[0]
@@ -200,7 +202,10 @@ class Loop:
     async def _run_child(self, context: VisitContext, child: Child) -> object:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
-        end = await self.finished(frame, partial(self._child_end, frame, child))
+        try:
+            end = await self.finished(frame, partial(self._child_end, frame, child))
+        finally:
+            context.frame.strand.follow((frame.strand,))
         if end.ending is not Ending.COMPLETED:
             raise child_error(context, child, end)
         if frame.workflow.returns is not None:
@@ -241,7 +246,7 @@ class Loop:
             above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
             tool_rounds=limits.tool_rounds,
-            session_scope=f"{prefix}{context.number}/",
+            session_scope=f"{inside(context.key)}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
         spending = Spending(limits, above.spending, name=child.name)
@@ -249,5 +254,6 @@ class Loop:
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
+        frame.strand = above.strand.below(context.key)
         self._recorder.learn(frame.secret_values)
         return frame

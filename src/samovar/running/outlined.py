@@ -78,5 +78,8 @@ class Outlined:
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         await self._run.end(status)
 
+    def key(self) -> bytes:
+        return self._run.key()
+
     async def abandon(self, message: str) -> None:
         await self._run.abandon(message)

@@ -52,8 +52,6 @@ class BegunVisit:
     """In the run, from 1, the visits of sub-workflows counted along."""
     path: str
     """`Sub/A` for a state of a sub-workflow."""
-    visit_of_state: int
-    """How often the run has been in the state, this time included."""
     key: VisitKey
     """What the journal knows it by."""
     entered_s: float
@@ -82,10 +80,8 @@ class Recorder:
         """How many events."""
         self._warned: set[Path | None] = set()
         self._warned_short = False
-        self._entered: Counter[str] = Counter()
-        """Visits by path."""
         self._on_line: Counter[tuple[str, str]] = Counter()
-        """Visits by path and the branches around it."""
+        """Visits by the path in their keys and the branches around it."""
 
     def time_s(self) -> float:
         """Since the run's start."""
@@ -169,13 +165,12 @@ class Recorder:
     def enter(self, frame: Frame, state: State, action: Action | None) -> BegunVisit:
         """A visit begins; without an action it passes through."""
         path = frame.prefix + state.name
-        self._entered[path] += 1
-        self._on_line[path, frame.line] += 1
+        strand, place = frame.strand, frame.strand.path_of(state.name)
+        self._on_line[place, strand.line] += 1
         entry = BegunVisit(
             number=self.record.visits_begun + 1,
             path=path,
-            visit_of_state=self._entered[path],
-            key=VisitKey(path=path, line=frame.line, nth=self._on_line[path, frame.line]),
+            key=VisitKey(path=place, line=strand.line, nth=self._on_line[place, strand.line]),
             entered_s=self.time_s(),
             is_of_item=frame.spending.is_in_item,
         )

@@ -8,6 +8,7 @@ model or a command wrote cannot be a reference: if one is put, its marks are esc
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -52,6 +53,11 @@ class References:
         self._by_name[name] = text
         if texts.setdefault(text, name) == name:
             self._pattern = None
+
+    def has_secret(self, text: str) -> bool:
+        """Whether a secret may be in a text, as it is or as it is written within JSON."""
+        known = (*self._by_text, *self._whole)
+        return any(one in text or json.dumps(one)[1:-1] in text for one in known)
 
     def conceal(self, value: T) -> T:
         """A copy with references in place of secrets. Nothing is copied if there is no secret."""

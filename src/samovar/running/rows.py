@@ -17,9 +17,8 @@ from anyio.lowlevel import checkpoint
 
 from samovar.errors import JournalError
 from samovar.events import Ending, RunError
-from samovar.journal.base import Journal, RunHead, RunStatus
-from samovar.journal.row_key import RowKey
-from samovar.journal.rows import KeptRow
+from samovar.journal.base import Journal, RunHead, RunOrigin, RunStatus
+from samovar.journal.row_key import KeptRow, RowKey
 from samovar.running.keeping import Keeping
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
@@ -151,7 +150,7 @@ class RowsRunner:
     async def _kept(self, task: RowTask, keeping: Keeping, key: RowKey) -> bool:
         kept = await keeping.journal.of_row(key)
         if kept is None or (kept.status.is_over and self._is_again(kept)):
-            return await self._run(task, replace(keeping, row=key, goes_on=None))
+            return await self._begin(task, keeping, key)
         if kept.status.is_over:
             self.on_done(RowDone(task=task, kept=kept, error=_error_of(kept)))
             return True
@@ -161,7 +160,17 @@ class RowsRunner:
         if (error := _undecided(keeping.journal, head)) is not None:
             self.on_done(RowDone(task=task, kept=kept, error=error))
             return True
-        return await self._run(task, replace(keeping, row=key, goes_on=head))
+        return await self._run(task, replace(keeping, row=key, goes_on=head, origin=None))
+
+    async def _begin(self, task: RowTask, keeping: Keeping, key: RowKey) -> bool:
+        """A new run of the row. What of an earlier one would be done with the same is taken from that."""
+        earlier, origin = await keeping.journal.before_row(key), None
+        if earlier is not None and earlier.status is not RunStatus.RUNNING:
+            if (error := _undecided(keeping.journal, keeping.journal.head(earlier.run))) is not None:
+                self.on_done(RowDone(task=task, kept=earlier, error=error))
+                return True
+            origin = RunOrigin(run=earlier.run)
+        return await self._run(task, replace(keeping, row=key, goes_on=None, origin=origin))
 
     def _is_again(self, kept: KeptRow) -> bool:
         return self.retries_failed and kept.status is not RunStatus.COMPLETED

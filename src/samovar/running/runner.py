@@ -34,6 +34,7 @@ from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.keeping import Keeping, kept_end, kept_run
 from samovar.running.loop import Loop
+from samovar.running.origins import earlier_of
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.references import References
@@ -237,6 +238,7 @@ class _Driven:
             time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
             journal=journal,
+            earlier=earlier_of(self.keeping.journal if self.keeping else None, journal),
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),

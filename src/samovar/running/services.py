@@ -21,6 +21,7 @@ from samovar.library import Library
 from samovar.running.conversations import Conversations
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.origins import Earlier
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
 from samovar.tools.toolbox import MakeToolbox
@@ -66,6 +67,8 @@ class Services:
     """Fills texts and evaluates expressions."""
     journal: KeptRun | None = None
     """Where the run is kept."""
+    earlier: Earlier | None = None
+    """What it takes from an earlier one."""
     conversations: Conversations = field(default_factory=Conversations)
     """What an earlier process said in named ones."""
     references: References = field(default_factory=References)

@@ -62,6 +62,9 @@ class BestEffort:
         await self._try(lambda: self._run.end(status, message, ending))
         await self._abandon()
 
+    def key(self) -> bytes:
+        return self._run.key()
+
     async def abandon(self, message: str) -> None:
         await self._run.abandon(message)
 

@@ -40,8 +40,10 @@ from samovar.generation import (
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait
+from samovar.journal.base import Exchange, LoadWait, VisitKey
+from samovar.journal.inputs import digest_of
 from samovar.language.workflow import State
+from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
 from samovar.running.services import Services
 from samovar.running.wishes import permitted
@@ -72,12 +74,16 @@ class VisitContext:
     state: State
     number: int
     """Number of the visit."""
+    key: VisitKey
+    """Its name in a journal."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    deciding: Deciding
+    """Finds out what the visit is performed with."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
     exchanges: list[Exchange] = field(default_factory=list)
@@ -120,9 +126,13 @@ class VisitContext:
         )
 
     def log(self, level: str, text: str) -> None:
+        if self.deciding.only_asks:
+            return
         self.services.tell(Logged(visit=self.number, level=level, text=text))
 
     def warn(self, message: str) -> None:
+        if self.deciding.only_asks:
+            return
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
@@ -154,6 +164,7 @@ class VisitContext:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
 
     async def _effect(self, intent: OutsideIntent[T]) -> T:
+        self.deciding.of_effect(intent)
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
@@ -171,6 +182,9 @@ class VisitContext:
             choices=asking.choices,
             default=asking.default,
         )
+        is_given = services.answers.has(path) or (services.yes and asking.is_approval)
+        asks = self.state.action is not None and self.state.action.verb in ASKING
+        self.deciding.of_question(question if asks and not is_given else None)
         given = services.answers.next(path)
         if given is not None or (services.yes and asking.is_approval):
             reply = YES if given is None else Reply(given)
@@ -215,6 +229,11 @@ class VisitContext:
             self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
+    def stamp(self) -> str:
+        """Names this one time that the visit is performed."""
+        return digest_of((self.services.run, self.key))
+
+    @property
     def _own_session(self) -> str:
         return f"\0{self.number}"  # a name that nobody can write
 
@@ -228,6 +247,8 @@ class VisitContext:
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
         said = self.services.conversations
+        before = "" if request.is_own else said.chain(request.session, request.fork)
+        self.deciding.of_prompt(replace(request, messages=messages), before)
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
@@ -242,6 +263,7 @@ class VisitContext:
             self.exchanges.append(asked)
             raise
         if self.services.journal is not None:
+            said.has_said(request.session, request.fork, self.stamp)
             self.exchanges.append(_answered(asked, reply))
         return reply
 

@@ -13,17 +13,20 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.list_items import CommonAnswer
 from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
-from samovar.events import RunError, VisitStatus
+from samovar.events import NOTHING, RunError, VisitStatus
 from samovar.generation import TokenCounts
 from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.inputs import digest_of
 from samovar.language.moment import at_moment
 from samovar.language.workflow import State, Transition
 from samovar.running.abort_files import AbortedError
+from samovar.running.deciding import Deciding
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
+from samovar.running.taking import LOOKING, revealed, taken_over
 from samovar.running.uncertain import decided
 from samovar.running.visit_context import DoItems, RunChild, VisitContext
 
@@ -56,12 +59,24 @@ class Visiting:
         if action is None:
             self._recorder.leave(entry, VisitStatus.SUCCESS, outcome=Outcome(), secrets=frame.secret_names)
             return Visited(outcome=Outcome(), entry=entry, error=None)
-        journal = self._services.journal
-        if journal is not None:
-            self._learn(frame)
-        kept = journal.recall(entry.key) if journal else None
+        services = self._services
+        journal, earlier = services.journal, services.earlier
+        if journal is None:
+            return await self._now(frame, state, action, entry, None)
+        self._learn(frame)
+        if earlier is not None:
+            earlier.arrive(frame, entry.key)
+        kept = journal.recall(entry.key)
         if kept is not None and kept.outcome is not None:
-            return self._again(frame, state, entry, kept.intent.entered_at, kept.outcome)
+            if earlier is not None:
+                earlier.came_back(frame, entry.key)
+            outcome = revealed(services, kept.outcome)
+            return self._again(frame, state, entry, kept.intent.entered_at, outcome)
+        if earlier is not None:
+            context = self._context(frame, state, entry, only_asks=True)
+            if (found := await taken_over(earlier, services, action, context)) is not None:
+                return self._again(frame, state, entry, *found)
+            kept = kept or earlier.begun(frame, entry.key)
         return await self._now(frame, state, action, entry, kept)
 
     async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
@@ -75,15 +90,16 @@ class Visiting:
     def _again(
         self, frame: Frame, state: State, entry: BegunVisit, entered_at: float, kept: VisitOutcome
     ) -> Visited:
-        if kept.is_concealed:
-            kept = self._services.references.reveal(kept)
         outcome = _outcome_of(kept)
         frame.begin_action()
         with at_moment(entered_at):
             frame.leave_behind(state, outcome, kept.error)
         self._learn(frame)
+        if any(kept.after):
+            frame.strand.touched, frame.strand.done = kept.after
         for exchange in kept.exchanges:
-            self._services.conversations.note(exchange)
+            self._services.conversations.note(exchange, kept.stamp)
+        self._services.conversations.note_below(entry.key)
         entry = replace(entry, kept_duration_s=kept.duration_s)
         self._leave(frame, entry, outcome, kept.error)
         spent = kept.spent + self._services.conversations.spent_within(entry.key)
@@ -105,22 +121,14 @@ class Visiting:
             entered_at=now_s,
             is_repeatable=action.is_repeatable or action.is_made_of_visits,
         )
-        context = VisitContext(
-            services=services,
-            frame=frame,
-            state=state,
-            number=entry.number,
-            defaults=frame.defaults.at(entry.path, entry.visit_of_state),
-            run_child=self._run_child,
-            do_items=self._do_items,
-            since_s=now_s if kept else None,
-        )
+        context = self._context(frame, state, entry, since_s=now_s if kept else None)
         frame.begin_action()
         outcome = Outcome()
         try:
             skipped = decided(kept, services.uncertain, action) if kept else None
             if journal is not None:
                 await journal.intend(intent)
+            context.deciding.of_set(action, frame.variables)
             with at_moment(now_s):
                 outcome = skipped or await perform(action, context.context())
             failure: SamovarError | None = outcome.error
@@ -141,10 +149,41 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
+            _note(action, context, outcome)
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         self._spend(frame, outcome, TokenCounts())
         return Visited(outcome=outcome, entry=entry, error=error)
+
+    def _context(
+        self,
+        frame: Frame,
+        state: State,
+        entry: BegunVisit,
+        *,
+        since_s: float | None = None,
+        only_asks: bool = False,
+    ) -> VisitContext:
+        services = self._services
+        return VisitContext(
+            services=services,
+            frame=frame,
+            state=state,
+            number=entry.number,
+            key=entry.key,
+            defaults=frame.defaults.at(entry.key.path, entry.key.nth),
+            run_child=self._run_child,
+            do_items=self._do_items,
+            deciding=Deciding(
+                strand=frame.strand,
+                references=services.references,
+                settings=services.settings,
+                key=services.journal.key if services.journal else bytes,
+                only_asks=only_asks,
+                is_decided=services.journal is None,  # nobody wants to know
+            ),
+            since_s=since_s,
+        )
 
     async def _keep(
         self,
@@ -170,6 +209,9 @@ class Visiting:
                 exchanges=tuple(context.exchanges),
                 spent=sum((one.tokens for one in context.failed), TokenCounts()),
                 is_concealed=not references.is_empty,
+                inputs=context.deciding.digest,
+                stamp=context.stamp,
+                after=(context.frame.strand.touched, context.frame.strand.done),
                 memory_bytes=self._services.resident_bytes(),
                 loads=context.load_waits,
             )
@@ -194,6 +236,17 @@ class Visiting:
             spent = spent + figures.tokens
         if figures or spent.generated:
             frame.spending.spend(tokens=spent.generated, cost=figures.cost if figures else 0.0)
+
+
+def _note(action: Action, context: VisitContext, outcome: Outcome) -> None:
+    """What was performed, for what comes after it on its strand."""
+    deciding = context.deciding
+    if action.verb in LOOKING:
+        value = None if outcome.value is NOTHING else outcome.value
+        context.frame.strand.note(digest_of(value), touches=False)
+    elif deciding.is_decided:
+        stamp = context.stamp if deciding.has_stamp else deciding.digest
+        context.frame.strand.note(stamp, touches=deciding.touches)
 
 
 def _outcome_of(kept: VisitOutcome) -> Outcome:
