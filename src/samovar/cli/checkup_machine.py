@@ -115,7 +115,7 @@ def sqlite_finding(version: str) -> Observation:
         about="sqlite",
         verdict="doubtful",
         what=f"{version} has the WAL-reset bug (3.7.0 to 3.51.2): where several processes write, a file may "
-        "lose changes, rarely",
+        "lose changes, rarely. The journal is written in a way that avoids it",
         fix="use a Python with SQLite 3.51.3 or newer; if it is the system's: apt-get install --only-upgrade "
         "libsqlite3-0",
     )

@@ -16,6 +16,7 @@ from samovar.cli.run_arguments import RunArguments
 from samovar.cli.terminal import say
 from samovar.config import Settings
 from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
+from samovar.errors.counting import counted
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
@@ -129,8 +130,8 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
         if not is_named(settings):
             texts = ", with prompts and answers" if settings.journal == "full" else ""
             say(
-                f"samovar: runs are kept for {settings.journal_days} days{texts}, in {journal.file} "
-                "(the setting `journal`, or --no-journal)"
+                f"samovar: runs are kept for {counted(settings.journal_days, 'day')}{texts}, in "
+                f"{journal.file} (the setting `journal`, or --no-journal)"
             )
         return
     if workflow.path is None:

@@ -172,7 +172,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
     console.print(Text(workflow.title or workflow.name, style="bold"))
     if workflow.description and workflow.description != workflow.title:
         console.print(Text(workflow.description, style="dim"))
-    console.print(Text(_drawing(_noted(workflow))), soft_wrap=True)
+    console.print(Text(drawing_of(_noted(workflow))), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("state", "action", "what"):
         table.add_column(heading)
@@ -185,7 +185,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
     console.print(table)
 
 
-def _drawing(diagram: str) -> str:
+def drawing_of(diagram: str) -> str:
     """The diagram in box characters; its own text if it cannot be drawn."""
     try:
         import termaid

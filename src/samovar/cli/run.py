@@ -26,6 +26,8 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import allower, settings_for
 from samovar.cli.variables import asker
+from samovar.config import Settings
+from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending
 from samovar.folders import current_folder
@@ -65,7 +67,7 @@ def run_workflow(arguments: RunArguments) -> int:
     )
     if arguments.begun_as is not None:
         check_secrets(arguments.begun_as, prepared.variables)
-    hidden = _secrets(workflow, prepared.variables)
+    hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         from samovar.cli.dry_run import dry_run
@@ -109,9 +111,12 @@ def run_workflow(arguments: RunArguments) -> int:
     return status or unrecorded
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
+def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
     """What nobody is shown, before anything has run."""
-    return Secrets(variables[name] for name in workflow.secret_names if name in variables)
+    hidden = secrets_of(settings)
+    for name in workflow.secret_names:
+        hidden.learn(variables.get(name, ""))
+    return hidden
 
 
 def _check_outputs(arguments: RunArguments) -> None:
@@ -128,6 +133,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
         raise UsageError("--record needs a run, which --dry-run does not have.")
+    if arguments.no_journal and arguments.settings.get("journal_file") is not None:
+        raise UsageError("--journal and --no-journal cannot be combined.")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 
@@ -163,7 +170,8 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and not arguments.as_json:
+    says_more = not (arguments.as_json or arguments.as_events)
+    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and says_more:
         say_interrupted(run.id, arguments.settings.get("journal_file"))
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

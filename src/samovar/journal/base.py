@@ -124,7 +124,7 @@ class VisitOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class KeptStep:
     """A transition that was taken."""
 
     source: VisitKey
@@ -249,7 +249,7 @@ class KeptRun(Protocol):
         """A visit has ended. Raises `JournalError`."""
         ...
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         """A transition was taken. It is kept with what is written next. Raises `JournalError`."""
         ...
 
@@ -314,7 +314,7 @@ class Journal(Protocol):
         """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
         ...
 
-    def steps(self, run: str) -> Iterator[Step]:
+    def steps(self, run: str) -> Iterator[KeptStep]:
         """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
         ...
 
@@ -323,8 +323,5 @@ class Journal(Protocol):
         ...
 
     def remove(self, runs: Sequence[str]) -> Sequence[str]:
-        """Removes runs and all that only they have, and gives the space back.
-
-        Gives those that were removed: a run that is driven or waits stays. Raises `JournalError`.
-        """
+        """Removes runs and what only they have. Gives those removed: one that is driven or waits stays."""
         ...

@@ -7,8 +7,8 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
     KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
     RunSummary,
-    Step,
     VisitKey,
 )
-from samovar.journal.connecting import connect_to_read
+from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renewing
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.row_key import KeptRow, RowKey
@@ -54,9 +54,15 @@ _STEPS = (
 class SqliteJournal:
     """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
 
-    def __init__(self, file: Path, *, retention: Retention | None = None) -> None:
-        """`retention`: how much is kept; None: everything."""
-        self.file, self._retention = file, retention
+    def __init__(
+        self,
+        file: Path,
+        *,
+        retention: Retention | None = None,
+        open_writer: Callable[[Path], Writer] = Writer,
+    ) -> None:
+        """`retention`: how much is kept; None: everything. `open_writer` makes what writes."""
+        self.file, self._retention, self._open_writer = file, retention, open_writer
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
 
@@ -142,7 +148,7 @@ class SqliteJournal:
         if not self.file.exists():
             return ()
         if self._writer is None:
-            self._writer = Writer(self.file)
+            self._writer = self._open_writer(self.file)
         writer, removed = self._writer, []
         for run in runs:
             is_gone: bool | None = False
@@ -175,7 +181,7 @@ class SqliteJournal:
 
     async def _open(self) -> Writer:
         if self._writer is None:  # it may have to wait for another process: in a thread that may
-            opened = await anyio.to_thread.run_sync(Writer, self.file)
+            opened = await anyio.to_thread.run_sync(self._open_writer, self.file)
             if self._writer is None:
                 self._writer = opened
             else:
@@ -186,10 +192,9 @@ class SqliteJournal:
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """See `base.Journal`."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            return
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                return
             rows = connection.execute(
                 f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
@@ -205,10 +210,9 @@ class SqliteJournal:
 
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            return None
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                return None
             row = connection.execute(
                 f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
             ).fetchone()
@@ -229,12 +233,12 @@ class SqliteJournal:
             for row in connection.execute(_VISITS, (run,)):
                 yield self._visit(connection, row)
 
-    def steps(self, run: str) -> Iterator[Step]:
+    def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""
         with self._reading(run) as connection:
             for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
                 source = VisitKey(path=path, line=line, nth=nth)
-                yield Step(source=source, target=target or None, label=label, at=at)
+                yield KeptStep(source=source, target=target or None, label=label, at=at)
 
     def ending(self, run: str) -> KeptEnd | None:
         """See `base.Journal`."""
@@ -246,10 +250,9 @@ class SqliteJournal:
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
         """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            raise NotFoundError("run", run)
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                raise NotFoundError("run", run)
             if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
                 raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
             yield connection

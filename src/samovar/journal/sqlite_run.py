@@ -17,14 +17,15 @@ from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
     KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
 from samovar.journal.keys import key_beside
+from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.journal.leases import LEASE_S
 from samovar.journal.rows import end_row
 from samovar.journal.texts import Texts, cut
@@ -54,7 +55,7 @@ class SqliteRun:
         self._known = {one.intent.key: one for one in kept}
         self._is_over = False
         self._last = max((one.intent.number for one in kept), default=0)
-        self._steps: list[Step] = []
+        self._steps: list[KeptStep] = []
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         return self._known.get(key)
@@ -86,7 +87,9 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.BEFORE_INTENT)
         await self._writer.write(insert, is_synced=not intent.is_repeatable)
+        reach_within(key.path, key.line)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
         kept, steps = cut(outcome), self._take_steps()
@@ -114,9 +117,11 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.BEFORE_OUTCOME)
         await self._writer.write(update)
+        reach(KillPoint.AFTER_OUTCOME)
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         self._steps.append(step)
         if len(self._steps) < MOST_STEPS:
             return
@@ -154,6 +159,7 @@ class SqliteRun:
                 ),
             )
 
+        reach(KillPoint.END)
         await self._writer.write(update)
         self._is_over = True
 
@@ -215,11 +221,11 @@ class SqliteRun:
         except JournalError as error:
             log.warning("The lease of run %s is not given back: %s", self.head.id, error)
 
-    def _take_steps(self) -> list[Step]:
+    def _take_steps(self) -> list[KeptStep]:
         taken, self._steps = self._steps, []
         return taken
 
-    def _write_steps(self, connection: Any, steps: Sequence[Step]) -> None:
+    def _write_steps(self, connection: Any, steps: Sequence[KeptStep]) -> None:
         """A run that continues takes the same ones again: what is there stays."""
         for one in steps:
             source = one.source

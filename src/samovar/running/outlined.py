@@ -14,10 +14,10 @@ from samovar.journal.base import (
     Intent,
     KeptEnd,
     KeptRun,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
@@ -72,7 +72,7 @@ class Outlined:
             ),
         )
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         await self._run.step(step)
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:

@@ -31,7 +31,7 @@ from samovar.events import (
     Warned,
 )
 from samovar.generation import PartKind, TextGenerated
-from samovar.journal.base import Step, VisitKey
+from samovar.journal.base import KeptStep, VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
@@ -229,7 +229,7 @@ class Recorder:
         else:
             self.tell(event)
 
-    def take(self, frame: Frame, transition: Transition, entry: BegunVisit) -> Step:
+    def take(self, frame: Frame, transition: Transition, entry: BegunVisit) -> KeptStep:
         """A transition is taken, out of a visit. Gives it as a journal keeps it."""
         target = None if transition.target is None else frame.prefix + transition.target
         self.tell(
@@ -241,4 +241,4 @@ class Recorder:
                 time_s=self.time_s(),
             )
         )
-        return Step(source=entry.key, target=target, label=transition.label, at=self._clock.now_s())
+        return KeptStep(source=entry.key, target=target, label=transition.label, at=self._clock.now_s())

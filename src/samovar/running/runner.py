@@ -21,6 +21,7 @@ from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
 from samovar.actions.reached import Servers
 from samovar.config import Settings
+from samovar.config.known_keys import keys_of
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
@@ -156,6 +157,7 @@ class _Driven:
         goes_on = keeping.goes_on if keeping else None
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
         self.limits = _limits(workflow.limits, runner.settings)
+        self.keys = keys_of(self.settings.settings)
         self.started = RunStarted(
             run=goes_on.id if goes_on else _new_id(now_s),
             workflow=workflow.name,
@@ -175,7 +177,7 @@ class _Driven:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
         frame = self._first_frame(self.prepared.variables)
-        recorder.secrets.learn(frame.secret_values)
+        recorder.secrets.learn([*frame.secret_values, *self.keys.values()])
         try:
             recorder.tell(self.started)
             recorder.learn(())  # warns of what was learnt before
@@ -235,6 +237,7 @@ class _Driven:
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
+            references=References.of(self.keys),
             time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
             journal=journal,

@@ -14,10 +14,10 @@ from samovar.journal.base import (
     Intent,
     KeptEnd,
     KeptRun,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
-    Step,
     VisitKey,
     VisitOutcome,
 )
@@ -55,7 +55,7 @@ class BestEffort:
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
         await self._try(lambda: self._run.leave(key, outcome))
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         await self._try(lambda: self._run.step(step))
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:

@@ -37,11 +37,13 @@ from samovar.generation import (
     MessagePart,
     ModelLoading,
     PromptEvent,
+    TextGenerated,
     ToolCalled,
     ToolFinished,
 )
 from samovar.journal.base import Exchange, LoadWait, VisitKey
 from samovar.journal.inputs import digest_of
+from samovar.journal.kill_points import KillPoint, reach
 from samovar.language.workflow import State
 from samovar.running.deciding import ASKING, Deciding
 from samovar.running.frame import Frame
@@ -253,7 +255,7 @@ class VisitContext:
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
-        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
+        request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
         asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
         asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
@@ -303,6 +305,8 @@ class VisitContext:
         if isinstance(event, ModelLoading):
             now_s = self.services.time_s()
             self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, TextGenerated):
+            reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))
 
     @property

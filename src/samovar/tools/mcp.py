@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,9 +21,11 @@ import anyio
 from samovar.actions.reached import ListedTools
 from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
+from samovar.config.keys import NoKeyError, read_key
 from samovar.errors import ToolError
 from samovar.generation import ToolDefinition
-from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
+from samovar.processes.given_variables import allowed
 from samovar.tools import pinned
 
 if TYPE_CHECKING:
@@ -199,18 +200,11 @@ async def _http(server: DeclaredServer) -> AsyncIterator[Any]:
 
 def _secret(server: DeclaredServer, name: str, where: str) -> str:
     """What a header is, of where the settings say that it is. Raises `ToolError`, without the value."""
-    kind, _, place = where.partition(":")
     try:
-        if kind == "env":
-            return os.environ[place]
-        if kind == "file":
-            return Path(place).expanduser().read_text(encoding="utf-8").strip()
-        why = "it must be env:NAME or file:PATH"
-    except KeyError:
-        why = f"the variable {place} is not set"
-    except (OSError, UnicodeDecodeError):
-        why = f"the file {place} cannot be read"
-    raise ToolError(f"The header {name} of [servers.{server.name}]: {why}.", tool=server.name)
+        return read_key(where)
+    except NoKeyError as error:
+        message = f"The header {name} of [servers.{server.name}]: {error}."
+        raise ToolError(message, tool=server.name) from None
 
 
 @asynccontextmanager
