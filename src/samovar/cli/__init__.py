@@ -43,7 +43,7 @@ from samovar.cli.options import (
     Out,
     Png,
     Print,
-    Quiet,
+    QuietRun,
     Record,
     RetryFailed,
     Seed,
@@ -97,7 +97,7 @@ def run(
     at_once: AtOnce = None,
     out: Out = None,
     retry_failed: RetryFailed = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow: its result on standard output, live lines and a report on standard error.
@@ -291,4 +291,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_driven, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

@@ -78,6 +78,8 @@ class RunArguments:
     verbose: int
     rows: RowsArguments = field(default_factory=RowsArguments)
     """The rows that it is run for."""
+    changed_secrets: bool = False
+    """Secrets of a run that continues need not be those that it began with."""
     no_journal: bool = False
     """It is not kept, whatever the settings say."""
     goes_on: RunHead | None = None

@@ -33,6 +33,7 @@ def run_settings(
         deterministic=arguments.deterministic,
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
+        waits=settings.wait and settings.journal == "full",
         yes=arguments.yes,
         answers=read_answers(arguments.answers, workflow, library),
         trusts=arguments.trust or arguments.dry_run,

@@ -41,6 +41,7 @@
     ├── JournalError            the journal cannot be read or written
     │   ├── LeaseError          another process drives the run
     │   ├── LeaseLostError      another process has taken the run over
+    │   ├── CalledOffError      somebody has cancelled the run from another process
     │   └── RowTakenError       another run has done the row, or will
     └── ClosedError             used after it was closed
 
@@ -75,6 +76,7 @@ from samovar.errors.models import UnreachableError as UnreachableError
 from samovar.errors.nearest import nearest as nearest
 from samovar.errors.nearest import same_look as same_look
 from samovar.errors.tree import ActionError as ActionError
+from samovar.errors.tree import CalledOffError as CalledOffError
 from samovar.errors.tree import ChildError as ChildError
 from samovar.errors.tree import ClosedError as ClosedError
 from samovar.errors.tree import CutOffError as CutOffError

@@ -215,3 +215,9 @@ class RowTakenError(JournalError):
     """Another run has done this row of a file already, or may still."""
 
     code = "row-taken"
+
+
+class CalledOffError(JournalError):
+    """Somebody has cancelled the run from another process."""
+
+    code = "called-off"

@@ -86,7 +86,9 @@ async def kept_run(
     async with AsyncExitStack() as stack:
         begun: KeptRun
         try:
-            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else head)
+            proofs = {name: keeping.journal.proof(name, prepared.variables[name]) for name in head.secrets}
+            whole = replace(head, proofs=proofs)
+            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else whole)
             begun = await stack.enter_async_context(begin)
         except JournalError as error:
             if keeping.lose is None:
