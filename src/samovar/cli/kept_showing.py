@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from samovar.cli.keeping import find_run, open_journal
-from samovar.cli.kept_drawing import in_time, text_of
+from samovar.cli.kept_drawing import in_time, target_of, text_of
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
@@ -106,7 +106,7 @@ def _path(run: Object) -> Iterator[str]:
             continue
         branch = f" in branch {one['branch']}" if one["branch"] else ""
         label = f": {one['label']}" if one["label"] else ""
-        yield f"  {one['at'] - run['started_at']:9.2f} s  {one['from']}{branch} → {one['to'] or 'end'}{label}"
+        yield f"  {one['at'] - run['started_at']:9.2f} s  {one['from']}{branch} → {target_of(one)}{label}"
     yield ""
 
 
