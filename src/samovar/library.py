@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from samovar.folders import (
     file_named,
     files_below,
     files_by_name,
+    is_workflow,
     is_written_as_path,
     name_below,
     name_of,
@@ -39,7 +39,6 @@ from samovar.projects.trust import text_digest
 SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"
 """The name of a workflow that is not a file's."""
-_DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
 class Library:
@@ -200,20 +199,14 @@ class Library:
 
         Raises `NotFoundError` with the nearest name, `UsageError`, `FaultsError`.
         """
-        if name in self._replaced:
-            return self._replaced[name]
-        if workflow is not None and name in workflow.prompts:
-            return workflow.prompts[name]
+        if name in (own := {**(workflow.prompts if workflow else {}), **self._replaced}):
+            return own[name]
         if (path := self._prompt_path(name, workflow)) is None:
             raise NotFoundError("prompt", name, self._prompt_names(workflow))
         return self._read_prompt(path, name)
 
     def replace_prompts(self, texts: Mapping[str, str], workflow: Workflow) -> None:
-        """From now on these are the texts of the prompts of these names, wherever they are.
-
-        `workflow`: which may have some of its own. Raises `NotFoundError` for a name that there is not, and
-        `FaultsError` for a text.
-        """
+        """From now on these are the texts of prompts, by name. Raises `NotFoundError`, `FaultsError`."""
         for name, text in texts.items():
             if name != SYSTEM_PROMPT:
                 self.prompt(name, workflow=workflow)
@@ -224,7 +217,7 @@ class Library:
             beside = workflow.path.parent
             if found := file_below(beside / "prompts", name):
                 return found
-            if (found := file_below(beside, name)) and not _is_workflow(found):
+            if (found := file_below(beside, name)) and not is_workflow(found):
                 return found
         return file_named(self._folders, "prompts", name)
 
@@ -247,17 +240,15 @@ class Library:
 
     def partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
-        if name in self._replaced:
-            return self._replaced[name].template.text
-        path = self._prompt_path(name, None)
-        return None if path is None else self._read_prompt(path, name).template.text
+        if (found := self._replaced.get(name)) is None and (path := self._prompt_path(name, None)):
+            found = self._read_prompt(path, name)
+        return found.template.text if found else None
 
     def system_prompt(self, workflow: Workflow | None) -> Prompt | None:
         """The default system prompt: the prompt named `.system`; None when there is none."""
-        if SYSTEM_PROMPT in self._replaced:
-            return self._replaced[SYSTEM_PROMPT]
-        if workflow is not None and SYSTEM_PROMPT in workflow.prompts:
-            return workflow.prompts[SYSTEM_PROMPT]
+        own = workflow.prompts if workflow else {}
+        if (found := self._replaced.get(SYSTEM_PROMPT) or own.get(SYSTEM_PROMPT)) is not None:
+            return found
         path = self._prompt_path(SYSTEM_PROMPT, workflow)
         return None if path is None else self._read_prompt(path, SYSTEM_PROMPT)
 
@@ -307,11 +298,3 @@ class Library:
             fault=fault,
             shadows=tuple(shadows),
         )
-
-
-def _is_workflow(path: Path) -> bool:
-    """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
-    try:
-        return _DIAGRAM.search(read_text(path)) is not None
-    except SamovarError:
-        return False

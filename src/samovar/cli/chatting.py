@@ -26,7 +26,9 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.config import Settings
+from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError
+from samovar.errors.counting import counted
 from samovar.executors.base import Connection, PromptReply, forget
 from samovar.executors.table import declared_executor, names_of
 from samovar.generation import (
@@ -39,6 +41,7 @@ from samovar.generation import (
     TextGenerated,
 )
 from samovar.processes.process_groups import ProcessGroups
+from samovar.values.secrecy import Stream
 
 GREETING = "/help shows the commands; Ctrl-C stops an answer; Ctrl-D ends."
 
@@ -70,7 +73,8 @@ def chat(arguments: ChatArguments) -> int:
     conversation = ChatTree(options, model=arguments.model, executor=arguments.executor)
     if arguments.system is not None:
         conversation.change(system=arguments.system)
-    desk = Desk(conversation=conversation, settings=settings, options=options)
+    hidden = secrets_of(settings)
+    desk = Desk(conversation=conversation, settings=settings, options=options, hidden=hidden)
     is_interactive = (
         not arguments.as_json
         and arguments.text != "-"
@@ -103,6 +107,7 @@ class _Talk:
         self.is_interactive = is_interactive
         self._desk, self._as_json = desk, as_json
         self._told: set[str] = set()
+        self._shown = Stream(desk.hidden)
 
     async def go_on(self, connection: Connection, typing: Typing, *, has_commands: bool = True) -> int:
         """Until the person ends it, or, for a script, something goes wrong. Returns the exit status."""
@@ -177,16 +182,16 @@ class _Talk:
     def _fail(self, error: SamovarError) -> int:
         """Says what is wrong: a person goes on, a script has ended."""
         if self._as_json:
-            put(json_text(error_object(None, error)) + "\n")
+            put(json_text(self._desk.hidden.copy(error_object(None, error))) + "\n")
         else:
-            say(f"samovar: {shown(str(error))}")
+            say(f"samovar: {shown(self._desk.hidden.mask(str(error)))}")
         return 0 if self.is_interactive else error.exit_status
 
     def _event(self, event: PromptEvent) -> None:
         if isinstance(event, TextGenerated) and event.kind == "text":
             if self._as_json:
                 return
-            put(event.piece)
+            put(self._shown.next(event.piece))
             self._told.add("text")
         elif self.is_interactive:
             self._remark(event)
@@ -208,20 +213,21 @@ class _Talk:
 
     def _end_line(self) -> None:
         if "text" in self._told:
-            put("\n")
+            put(self._shown.rest() + "\n")
         self._told.clear()
 
     def _show_end(self, reply: PromptReply) -> None:
         self._told.discard("text")
         if self._as_json:
-            put(json_text(self._object(reply)) + "\n")
+            put(json_text(self._desk.hidden.copy(self._object(reply))) + "\n")
         else:
-            put("\n")
+            put(self._shown.rest() + "\n")
         self._told.clear()
         if not self._as_json and reply.finish_reason is FinishReason.LENGTH:
             say("The answer was cut off; --max-tokens N gives it more room.")
         if not self._as_json and reply.dropped_messages:
-            say(f"The oldest {reply.dropped_messages} messages were left out: there is no room for them.")
+            left_out = counted(reply.dropped_messages, "message")
+            say(f"There is no room for the beginning of the conversation: {left_out} left out.")
 
     def _object(self, reply: PromptReply) -> dict[str, Any]:
         tokens = reply.tokens

@@ -18,9 +18,10 @@ from typing import Any
 from samovar.errors import JournalError, UsageError
 from samovar.files import write_whole
 from samovar.journal.codec import from_json, to_json, written
+from samovar.journal.kill_points import KillPoint, reach
 
-SHORT_CHARS = 2_000
-"""Up to here what is left of an outcome is in the row of its visit."""
+SHORT_CHARS = 700
+"""Up to here what is left of an outcome is in the row of its visit, which then needs no page of its own."""
 LONG_CHARS = 1_000_000
 """From here on a text is a file."""
 
@@ -63,6 +64,7 @@ class Texts:
             body: str | None = text
             if len(text) >= LONG_CHARS:
                 self._write(digest, text)
+                reach(KillPoint.VALUE_FILE)
                 body = None
             connection.execute("INSERT OR IGNORE INTO text (digest, body) VALUES (?, ?)", (digest, body))
             connection.execute("INSERT OR IGNORE INTO used (run, digest) VALUES (?, ?)", (run, digest))
@@ -122,7 +124,21 @@ class Texts:
         if path.exists():
             return
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._folder.exists():
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                _sync(self._folder.parent)
             write_whole(path, text)
+            _sync(self._folder)  # a row that survives a loss of power must find the name of its file
         except (OSError, UsageError) as error:
-            raise JournalError(f"A value cannot be kept: {error}.") from error
+            raise JournalError(f"A value cannot be kept in the journal: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder survive a loss of power."""
+    if os.name == "nt":  # where a folder cannot be opened, and names are kept with their files
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -57,16 +57,22 @@ _NOTHING = _Waiting(lambda connection: None, False, lambda result, error: None)
 class Writer:
     """One thread with one connection. Closed, it has written all it was given."""
 
-    def __init__(self, file: Path) -> None:
-        """Raises `JournalError` if the journal cannot be opened."""
-        self.file = file
+    def __init__(
+        self,
+        file: Path,
+        *,
+        connect: Callable[[Path], Any] = connect,
+        checkpointer: Checkpointer | None = None,
+    ) -> None:
+        """`connect` gives what is written to. Raises `JournalError` if the journal cannot be opened."""
+        self.file, self._connect = file, connect
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._later: deque[_Waiting] = deque()
         """What is done when nobody waits."""
-        self._checkpointer = Checkpointer(file)
+        self._checkpointer = checkpointer or Checkpointer(file)
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self._is_closed = False
+        self._is_closed = self._has_no_log = False
         self._thread.start()
         if (error := self._opened.get()) is not None:
             self._thread.join()
@@ -130,10 +136,11 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            connection = connect(self.file)
+            connection = self._connect(self.file)
         except BaseException as error:  # handed on: to anyone who opens the journal
             self._opened.put(error)
             return
+        self._has_no_log = connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal"
         self._opened.put(None)
         try:
             while (together := self._next()) is not None:
@@ -174,8 +181,9 @@ class Writer:
 
     def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
         results: list[tuple[_Waiting, object]] = []
+        is_synced = self._has_no_log or any(one.is_synced for one in together)
         try:
-            with _transaction(connection, is_synced=any(one.is_synced for one in together)):
+            with _transaction(connection, is_synced=is_synced):
                 for one in together:
                     try:
                         results.append((one, one.write(connection)))
@@ -192,7 +200,7 @@ class Writer:
 @contextlib.contextmanager
 def _transaction(connection: Any, *, is_synced: bool) -> Iterator[None]:
     # FULL syncs the log at this commit; NORMAL leaves that to the system, and loses nothing but with the
-    # machine's power.
+    # machine's power. Without a log, each commit has to be synced: the file itself is written over.
     connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:

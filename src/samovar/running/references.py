@@ -52,6 +52,14 @@ class References:
         """Texts that are secret only if they are all of a value, being short."""
         self._pattern: re.Pattern[str] | None = None
 
+    @classmethod
+    def of(cls, named: Mapping[str, str]) -> References:
+        """Those of secrets that are no variables: keys, by the places where they are."""
+        references = cls()
+        for name, secret in named.items():
+            references.learn(name, secret)
+        return references
+
     @property
     def is_empty(self) -> bool:
         """There is no secret."""
