@@ -343,14 +343,14 @@ async def test_lists_read_no_visit_and_a_run_is_read_by_index(journal: SqliteJou
         name: " ".join(row[3] for row in rows(journal, f"EXPLAIN QUERY PLAN {query}", *values))
         for name, query, values in (
             ("list", f"{sqlite._SUMMARY} ORDER BY started_at DESC, number DESC LIMIT 20", ()),
-            ("visits", sqlite._VISITS, ("r1",)),
+            ("visits", sqlite._VISITS, ("r1", 0, "[]")),
             ("steps", sqlite._STEPS, ("r1",)),
             ("text", "SELECT body FROM text WHERE digest = ?", ("d",)),
         )
     }
     assert "visit" not in plans["list"] and "run_started" in plans["list"] and "TEMP" not in plans["list"]
     for name in ("visits", "steps", "text"):
-        assert "SCAN" not in plans[name], plans
+        assert not re.search("SCAN (visit|step|text|run)", plans[name]), plans
 
 
 # The page --------------------------------------------------------------------------------------------------
