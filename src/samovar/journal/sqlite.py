@@ -32,10 +32,11 @@ from samovar.journal.base import (
 )
 from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renew_always
+from samovar.journal.opened import Opened, opened
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
-from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
