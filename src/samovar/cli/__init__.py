@@ -40,7 +40,7 @@ from samovar.cli.options import (
     Only,
     Png,
     Print,
-    Quiet,
+    QuietRun,
     Record,
     Seed,
     Strict,
@@ -89,7 +89,7 @@ def run(
     no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow: its result on standard output, live lines and a report on standard error.

@@ -16,7 +16,7 @@ from samovar.cli.options import (
     Events,
     GivenSettings,
     Json,
-    Quiet,
+    QuietRun,
     Trust,
     Var,
     Verbose,
@@ -59,7 +59,7 @@ def resume(
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Go on with a run that was interrupted, from the journal. `samovar runs` lists them."""
@@ -109,7 +109,7 @@ def answer(
     json: Json = False,
     events: Events = False,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Answer a question of a run that waits for a person, and continue the run.
@@ -172,7 +172,7 @@ def branch(
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Start a new run in the middle of an earlier one, with other prompts or values."""
@@ -212,7 +212,7 @@ def rerun(
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow again as it is now; what has not changed is taken from an earlier run."""
