@@ -130,10 +130,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(
-                    f"Run {run} went on without being kept. What it did then is not known, and so it cannot "
-                    "continue."
-                )
+                raise JournalError(f"Run {run} went on without being kept, and so it cannot continue.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -178,7 +175,8 @@ class SqliteJournal:
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async def call_off() -> None:
             await run.asked.cancelled()
-            raise CalledOffError(CANCELLED)
+            if not run.is_over:
+                raise CalledOffError(CANCELLED)
 
         try:
             async with beside(lease=partial(renew_always, run.renew), wish=call_off):

@@ -61,7 +61,7 @@ class SqliteRun:
         self._number, self._lease = earlier.number, earlier.lease
         self._known = {one.intent.key: one for one in earlier.visits}
         self._forks = earlier.forks
-        self._is_over = False
+        self.is_over = False
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
         self._counted_s = time.monotonic()
@@ -194,7 +194,7 @@ class SqliteRun:
 
         reach(KillPoint.END)
         await self._writer.write(update)
-        self._is_over = True
+        self.is_over = True
 
     def key(self) -> bytes:
         return key_beside(self._writer.file)
@@ -210,7 +210,7 @@ class SqliteRun:
             )
 
         await self._writer.write(update, is_synced=True)
-        self._is_over = True
+        self.is_over = True
 
     async def renew(self) -> None:
         """The lease is good for another while. Raises `LeaseLostError`.
@@ -219,7 +219,7 @@ class SqliteRun:
         """
 
         def update(connection: Any) -> None:
-            if not self._is_over:
+            if not self.is_over:
                 self._check(connection)
                 now_s = time.time()
                 connection.execute(
@@ -236,7 +236,7 @@ class SqliteRun:
 
     def give_back(self) -> None:
         """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
-        if self._is_over:
+        if self.is_over:
             return
 
         steps = self._take_steps()
