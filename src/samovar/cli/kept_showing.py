@@ -31,7 +31,7 @@ SHORT_LINES = 3
 """Of a prompt or an answer, if the run is shown as a whole and has many visits."""
 MANY_VISITS = 20
 """From here on, prompts of a whole run are cut short; `--state` and `--visit` show them in full."""
-MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…"}
+MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…", "cancelled": "■"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

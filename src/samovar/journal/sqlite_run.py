@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from samovar.errors import JournalError, LeaseLostError
@@ -25,11 +24,12 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
-from samovar.journal.codec import from_json, to_json
+from samovar.journal.codec import to_json
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.journal.leases import LEASE_S
-from samovar.journal.sqlite_people import Looking, SqliteAsked, answers_of
+from samovar.journal.opened import Opened
+from samovar.journal.sqlite_people import Looking, SqliteAsked
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -47,33 +47,6 @@ _GIVE_UP = (
 _LAST = "\U0010ffff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """What the journal has of a run when it is opened."""
-
-    number: int
-    """Of its row."""
-    lease: int
-    visits: Sequence[KeptVisit] = ()
-    answers: Mapping[VisitKey, str] = field(default_factory=dict)
-    forks: Mapping[VisitKey, ForkEnds] = field(default_factory=dict)
-    driven_s: float = 0.0
-
-
-def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
-    """What is there of a run besides its visits."""
-    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,)).fetchall()
-    [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
-    return Opened(
-        number=number,
-        lease=lease,
-        visits=visits,
-        answers=answers_of(connection, number),
-        forks={fork.key: fork for fork in (from_json(row[0]) for row in rows)},
-        driven_s=driven_s,
-    )
-
-
 class SqliteRun:
     """See `base.KeptRun`. Mutable: whether it is over, how many visits there are, and what is not written
     yet: steps, and for how long it was driven."""
@@ -88,7 +61,7 @@ class SqliteRun:
         self._number, self._lease = earlier.number, earlier.lease
         self._known = {one.intent.key: one for one in earlier.visits}
         self._forks = earlier.forks
-        self._is_over = False
+        self.is_over = False
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
         self._counted_s = time.monotonic()
@@ -221,7 +194,7 @@ class SqliteRun:
 
         reach(KillPoint.END)
         await self._writer.write(update)
-        self._is_over = True
+        self.is_over = True
 
     def key(self) -> bytes:
         return key_beside(self._writer.file)
@@ -237,7 +210,7 @@ class SqliteRun:
             )
 
         await self._writer.write(update, is_synced=True)
-        self._is_over = True
+        self.is_over = True
 
     async def renew(self) -> None:
         """The lease is good for another while. Raises `LeaseLostError`.
@@ -246,7 +219,7 @@ class SqliteRun:
         """
 
         def update(connection: Any) -> None:
-            if not self._is_over:
+            if not self.is_over:
                 self._check(connection)
                 now_s = time.time()
                 connection.execute(
@@ -263,7 +236,7 @@ class SqliteRun:
 
     def give_back(self) -> None:
         """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
-        if self._is_over:
+        if self.is_over:
             return
 
         steps = self._take_steps()

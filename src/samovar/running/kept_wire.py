@@ -104,7 +104,7 @@ def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Obj
         "visit": intent.key.nth,
         "verb": intent.verb,
         "entered_at": intent.entered_at,
-        "status": begun if outcome is None else "failure" if outcome.error else "success",
+        "status": begun if outcome is None else _status(outcome),
     }
     if outcome is None:
         return wire
@@ -182,3 +182,9 @@ def memory_curve(states: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]
         (state["left_at"], state["memory_bytes"]) for state in states if state.get("memory_bytes") is not None
     )
     return sorted(found)
+
+
+def _status(outcome: VisitOutcome) -> str:
+    if outcome.is_given_up:
+        return "cancelled"
+    return "failure" if outcome.error else "success"
