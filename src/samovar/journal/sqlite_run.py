@@ -128,8 +128,9 @@ class SqliteRun:
                     self._number,
                 ),
             )
-            for mark in "" if within is None else "/[":
-                self._give_up(connection, within + mark, key.line)
+            if within is not None:
+                for mark in "/[":
+                    self._give_up(connection, within + mark, key.line)
 
         reach(KillPoint.BEFORE_OUTCOME)
         await self._writer.write(update)
