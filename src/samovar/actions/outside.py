@@ -86,7 +86,10 @@ class ThisMachine:
         return await run(replace(command, environment=marked), self.groups, at.run)
 
     async def _guarded(self, run: str) -> str:
-        """The mark of programs that must not outlive us: a guard of the run knows it. Raises `ActionError`."""
+        """The mark of programs that must not outlive us, which a guard of the run knows.
+
+        Raises `ActionError`.
+        """
         mark, guard = self._guards.setdefault(run, (uuid4().hex, Guard()))
         try:
             await guard.watch("mark", f"{CHILDREN_VARIABLE}={mark}")
