@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from samovar.errors import JournalError, LeaseLostError
-from samovar.journal.base import Intent, KeptEnd, KeptVisit, RunHead, RunStatus, Step, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Intent,
+    KeptEnd,
+    KeptStep,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.journal.mounts import is_over_network
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
@@ -307,11 +316,14 @@ class Failing:
     async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
         self._write("leave")
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: KeptStep) -> None:
         self._write("step")
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         self._write("end")
+
+    def key(self) -> bytes:
+        return b""
 
     async def abandon(self, message: str) -> None:
         self.told.append("abandon")
