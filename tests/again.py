@@ -76,6 +76,8 @@ class Bench:
     journal: SqliteJournal
     answer: Callable[[Question], str] = lambda question: "yes"
     say: Callable[[str], str] = lambda text: f"<{text}>"
+    hears_all: bool = False
+    """What is answered depends on the whole conversation."""
     answers: Mapping[str, list[str]] = field(default_factory=dict)
 
     def write(self, diagram: str, actions: str, name: str = "top", front: str = "") -> None:
@@ -118,7 +120,8 @@ class Bench:
 
         def answer(messages: list[Message]) -> str:
             prompts.append(messages[-1].content)
-            return self.say(messages[-1].content)
+            heard = "|".join(one.content for one in messages) if self.hears_all else messages[-1].content
+            return self.say(heard)
 
         async with open_scripted(answer) as executor:  # type: ignore[arg-type]
             runner = Runner(library, executor, on_event=on_event, settings=settings)

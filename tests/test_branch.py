@@ -232,6 +232,16 @@ async def test_a_conversation_goes_on_behind_the_point_with_what_was_said_before
     assert rerun.prompts == []
 
 
+async def test_what_items_have_said_in_a_conversation_is_taken_with_their_list(world: Bench) -> None:
+    world.hears_all = True
+    each = 'A: Prompt "about ${x}" for each x in [1, 2] at_once=1 using session=s'
+    world.write("[*] --> A\nA --> B\nB --> [*]", f'{each}\nB: Prompt "in all" using session=s result="b"')
+    first = await world.drive()
+    done = await world.branch(first.run, "B")
+    assert done.prompts == ["in all"] and done.run.variables["b"] == first.run.variables["b"]
+    assert "about 2" in str(done.run.variables["b"])
+
+
 async def test_a_command_that_was_interrupted_beside_the_point_must_be_decided(world: Bench) -> None:
     fork = "state F <<fork>>\nF --> L\nF --> R\nL --> M\nM --> J\nR --> J\nstate J <<join>>"
     actions = 'A: Set x := 1\nL: Prompt "left"\nM: Shell "echo left"\nR: Prompt "right"'

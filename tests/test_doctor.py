@@ -401,7 +401,7 @@ def later(file: Path) -> None:
     ("change", "verdict", "says", "fix"),
     [
         (damage, "wrong", "is damaged", ".recover | sqlite3 "),
-        (later, "wrong", "written by a later version of Samovar", "update Samovar"),
+        (later, "wrong", "written by a later version of Samovar", "-m pip install --upgrade samovar"),
         (lambda file: file.write_bytes(b"something else" * 500), "wrong", "not a database", "JOURNAL_FILE="),
         (lambda file: file.chmod(0o644), "doubtful", "may be read by others", "chmod 600 "),
     ],

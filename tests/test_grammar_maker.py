@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.engines.base import Model, ModelSpec, OnLoadProgress
-from samovar.engines.llama import grammar_maker
 from samovar.engines.llama.binding import open_binding
 from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.engine import LlamaEngine
@@ -25,6 +24,7 @@ from samovar.engines.llama.grammars import Grammars
 from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.token_table import MOST_KEPT, KeptTables, TokenTable
+from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ModelError
 from samovar.generation import Form, Message, Options, Sampling, TextGenerated
@@ -42,27 +42,27 @@ FORMS_THREAD = "samovar forms"
 
 
 class Counts:
-    """How often grammars were made and vocabularies were opened, and what had begun before the weights."""
+    """How often grammars and tables were made, and what had begun before the weights."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.grammars = self.vocabularies = 0
+        self.grammars = self.tables = 0
         self.began_before_weights: list[bool] = []
-        made, opened, weights = Grammars.__init__, grammar_maker.open_template, ModelLoad._load_weights
+        made, table, weights = Grammars.__init__, TokenTable.of, ModelLoad._load_weights
 
         def makes(grammars: Grammars, *args: object, **named: object) -> None:
             self.grammars += 1
             made(grammars, *args, **named)  # type: ignore[arg-type]
 
-        def opens(path: Path) -> object:
-            self.vocabularies += 1
-            return opened(path)
+        def makes_table(vocabulary: Vocabulary, end: int, marks: Collection[int]) -> TokenTable:
+            self.tables += 1
+            return table(vocabulary, end, marks)
 
         def loads(load: ModelLoad) -> None:
             self.began_before_weights.append(load._grammars._begun is not None)
             weights(load)
 
         monkeypatch.setattr(Grammars, "__init__", makes)
-        monkeypatch.setattr(grammar_maker, "open_template", opens)
+        monkeypatch.setattr(TokenTable, "of", makes_table)
         monkeypatch.setattr(ModelLoad, "_load_weights", loads)
 
 
@@ -107,12 +107,12 @@ async def test_what_forms_need_is_begun_before_the_weights_and_made_once(
     async with loaded(tiny_model, KeptTables(tmp_path / "tokens")) as model:
         answers = [await answer(model) for _ in range(3)]
         await answer(model, Options(regex="[a-c]{3}"))
-    assert counts.began_before_weights == [True]
-    assert (counts.grammars, counts.vocabularies) == (1, 1)
+    assert (counts.grammars, counts.tables) == (1, 1)
     assert answers == [late] * 3
     async with loaded(tiny_model, KeptTables(tmp_path / "tokens")) as model:
         assert await answer(model) == late
-    assert (counts.grammars, counts.vocabularies) == (2, 1), "a kept table needs no look at the file"
+    assert (counts.grammars, counts.tables) == (2, 1), "a kept table is not made again"
+    assert counts.began_before_weights == [True, True]
     assert not forms_threads()
 
 
@@ -123,20 +123,21 @@ async def test_a_load_for_other_answers_makes_nothing_of_it(
     folder = tmp_path / "tokens"
     async with loaded(tiny_model, KeptTables(folder), holds_forms=False) as model:
         await answer(model, Options(max_tokens=3))
-        assert (counts.grammars, counts.vocabularies, files_of(folder)) == (0, 0, [])
+        assert (counts.grammars, counts.tables, files_of(folder)) == (0, 0, [])
         assert json.loads(await answer(model)) in ("yes", "no", "perhaps")
-        assert (counts.vocabularies, len(files_of(folder))) == (0, 1), (
-            "made of the loaded vocabulary, and kept"
-        )
+        assert (counts.tables, len(files_of(folder))) == (1, 1), "made of the loaded vocabulary, and kept"
     assert counts.began_before_weights == [False]
 
 
-async def test_what_was_begun_is_ready_and_waited_for_by_nobody(tiny_model: Path) -> None:
+async def test_what_forms_need_is_made_behind_a_load_for_a_form_before_any_is_asked_for(
+    tiny_model: Path,
+) -> None:
+    form = Form(kind="regex", text="a")
+    async with loaded(tiny_model, None, holds_forms=False) as model:
+        assert not model._guidance.is_ready(form)
     async with loaded(tiny_model, None) as model:
-        begun = model._guidance._maker._begun
-        assert begun is not None
-        begun.result(30)
-        assert model._guidance.is_ready(Form(kind="regex", text="a"))
+        model._guidance.begin(None).result(30)  # comes behind what was begun with the load
+        assert model._guidance.is_ready(form)
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -161,7 +162,7 @@ async def test_a_damaged_table_is_made_again(
     counts = Counts(monkeypatch)
     async with loaded(tiny_model, KeptTables(folder)) as model:
         assert await answer(model) == said
-    assert counts.vocabularies == 1 and file.read_bytes() == whole
+    assert counts.tables == 1 and file.read_bytes() == whole
 
 
 async def test_a_table_of_another_vocabulary_is_not_used(tiny_model: Path, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ async def test_a_folder_in_which_others_may_write_is_not_read(
     counts = Counts(monkeypatch)
     async with loaded(tiny_model, KeptTables(folder)) as model:
         assert await answer(model) == said
-    assert counts.vocabularies == 1
+    assert counts.tables == 1
 
 
 async def test_a_folder_that_cannot_be_written_costs_only_the_table(tiny_model: Path, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_table_is_read_as_it_was_written_or_not_at_all(
     assert TokenTable.from_bytes(bytes(changed)) is None
 
 
-def test_a_maker_of_an_unreadable_file_says_so_only_to_the_log(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_maker_makes_them_of_the_vocabulary_if_the_file_is_gone(tiny_model: Path, tmp_path: Path) -> None:
     with open_template(tiny_model) as template:
         maker = GrammarMaker(open_binding(), tmp_path / "not there", KeptTables(tmp_path / "tokens"))
         maker.begin()

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,8 @@ async def drive(
     options = RunnerSettings(keeping=keeping, outside=CountedMachine(Counter()), folder=folder)
     library = Library([], parse_action, start=folder)
 
-    def answer(messages: object) -> str:
-        [*_, last] = messages  # type: ignore[misc]
-        assert isinstance(last, Message)
-        return f"You said: {last.content[-40:]}"
+    def answer(messages: Sequence[Message]) -> str:
+        return f"You said: {messages[-1].content[-40:]}"
 
     given = {"topic": "tea", "key": SECRET, "evil": EVIL, **(variables or {})}
     async with open_scripted(answer) as executor:

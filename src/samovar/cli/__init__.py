@@ -40,7 +40,7 @@ from samovar.cli.options import (
     Only,
     Png,
     Print,
-    Quiet,
+    QuietRun,
     Record,
     Seed,
     Strict,
@@ -89,7 +89,7 @@ def run(
     no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow: its result on standard output, live lines and a report on standard error.
@@ -282,4 +282,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_driven, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

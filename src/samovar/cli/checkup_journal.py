@@ -14,6 +14,7 @@ from samovar.cli.keeping import journal_file
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.installing import install_command
 from samovar.files import exists
 from samovar.memory import in_words
 
@@ -90,7 +91,7 @@ def _users(file: Path) -> Iterator[Observation]:
 
 def _way_out(file: Path, said: str) -> str:
     if "later version" in said:
-        return "update Samovar (pip install --upgrade samovar), or " + ELSEWHERE
+        return install_command("--upgrade", "samovar")
     if "damaged" in said:
         return _recover(file)
     return ELSEWHERE

@@ -15,6 +15,7 @@ from samovar.app import budget_bytes
 from samovar.cli.checkup import Observation
 from samovar.config import Settings
 from samovar.errors import PlatformError
+from samovar.errors.installing import install_command
 from samovar.memory import in_words
 
 LEAST_PYTHON = (3, 11)
@@ -38,7 +39,7 @@ def engine() -> Iterator[Observation]:
     from samovar.engines.llama.binding import open_binding
     from samovar.engines.llama.declarations import WHEEL, WHEEL_VERSION
 
-    install = f"pip install {WHEEL}=={WHEEL_VERSION}"
+    install = install_command(f"{WHEEL}=={WHEEL_VERSION}")
     try:
         binding = open_binding()
         features = ", ".join(sorted(binding.build().features)) or "none that it asks for"

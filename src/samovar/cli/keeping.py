@@ -95,9 +95,12 @@ def keeping_for(
     `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
     """
     if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
+        _check_wait(arguments, "are not kept")
         yield None
         return
-    must = arguments.begun_as is not None or is_named(settings)
+    if settings.journal == "outline" and arguments.begun_as is None:
+        _check_wait(arguments, "are kept in outline only")
+    must = arguments.begun_as is not None or is_named(settings) or settings.wait
     with ExitStack() as stack:
         try:
             journal = stack.enter_context(open_journal(settings))
@@ -124,6 +127,12 @@ def keeping_for(
         )
 
 
+def _check_wait(arguments: RunArguments, how: str) -> None:
+    """Raises `UsageError` if the run is to be left waiting, and could not continue."""
+    if arguments.settings.get("wait"):
+        raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
+
+
 def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
     """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
     if not journal.file.exists():
@@ -139,8 +148,10 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
     last = journal.newest(current_folder() / workflow.path)
     if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
         where = f" --journal {shlex.quote(str(settings.journal_file))}" if is_named(settings) else ""
-        state = "waits for an answer" if last.status is RunStatus.WAITING else "was interrupted"
-        say(f"samovar: the last run of this workflow {state}: `samovar resume {last.id}{where}` continues it")
+        is_waiting = last.status is RunStatus.WAITING
+        state = "waits for an answer" if is_waiting else "was interrupted"
+        verb = "answer" if is_waiting else "resume"
+        say(f"samovar: the last run of this workflow {state}: `samovar {verb} {last.id}{where}` continues it")
 
 
 def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
@@ -153,10 +164,30 @@ def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
         )
 
 
-def say_interrupted(run: str, journal: object) -> None:
-    """How a run that was interrupted continues, on standard error. `journal`: what `--journal` named."""
+def check_same_secrets(journal: Journal, head: RunHead, variables: Mapping[str, object]) -> None:
+    """Raises `UsageError` for a secret that is not the one that the run began with."""
+    for name, proof in head.proofs.items():
+        try:
+            is_same = journal.is_proved(proof, name, variables.get(name))
+        except JournalError as error:
+            raise UsageError(
+                f"The secret {name!r} cannot be compared with the one that the run began with. {error} "
+                "If it is the same, or another one will do, add --changed-secrets."
+            ) from error
+        if not is_same:
+            raise UsageError(
+                f"The secret {name!r} is not the one that the run began with. Pass that one, or add "
+                "--changed-secrets if another one will do."
+            )
+
+
+def say_kept(run: str, journal: object, *, waits: bool) -> None:
+    """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
     where = "" if journal is None else f" --journal {shlex.quote(str(journal))}"
-    say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
+    if waits:
+        say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
+    else:
+        say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
 
 
 def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:

@@ -1,4 +1,4 @@
-"""The commands for runs that are kept: `samovar resume` and `samovar runs`.
+"""The commands for runs that are kept: `samovar resume`, `samovar answer` and those that begin another run.
 
 Above: `__init__.py`, which has the others. Below: the modules of this folder, imported when they are needed.
 """
@@ -16,7 +16,7 @@ from samovar.cli.options import (
     Events,
     GivenSettings,
     Json,
-    Quiet,
+    QuietRun,
     Trust,
     Var,
     Verbose,
@@ -28,6 +28,12 @@ RunGiven = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; a pa
 Redo = Annotated[bool, typer.Option("--redo", help="Perform the interrupted action again.")]
 Skip = Annotated[bool, typer.Option("--skip", help="Continue as if it was done.")]
 Fail = Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")]
+Cancelled = Annotated[
+    bool, typer.Option("--cancelled", help="Also continue a run that `samovar runs cancel` has ended.")
+]
+ChangedSecrets = Annotated[
+    bool, typer.Option("--changed-secrets", help="Accept secrets other than those the run began with.")
+]
 
 
 @app.command(
@@ -46,12 +52,14 @@ def resume(
     redo: Redo = False,
     skip: Skip = False,
     fail: Fail = False,
+    cancelled: Cancelled = False,
+    changed_secrets: ChangedSecrets = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Go on with a run that was interrupted, from the journal. `samovar runs` lists them."""
@@ -71,9 +79,61 @@ def resume(
                 as_events=events,
                 quiet=quiet,
                 verbose=verbose,
+                cancelled=cancelled,
+                changed_secrets=changed_secrets,
             )
         )
     )
+
+
+@app.command(
+    cls=QuickCommand,
+    epilog="Exit: as `samovar resume`, which it continues the run as; 0 if another process drives the run.",
+)
+@with_settings()
+def answer(
+    run: RunGiven,
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="VALUE", help="The answer; by default it is asked for. - is standard input."),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="PATH", help="The state that asks, if several do.")
+    ] = None,
+    var: Var = None,
+    settings: GivenSettings = NOT_GIVEN,
+    redo: Redo = False,
+    skip: Skip = False,
+    fail: Fail = False,
+    changed_secrets: ChangedSecrets = False,
+    json: Json = False,
+    events: Events = False,
+    trust: Trust = False,
+    quiet: QuietRun = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Answer a question of a run that waits for a person, and continue the run.
+
+    `samovar runs --waiting` lists the questions.
+    """
+    from samovar.cli.answering import answer_run
+    from samovar.cli.resuming import ResumeArguments, decision_of
+
+    arguments = ResumeArguments(
+        run=run,
+        variables=tuple(var or ()),
+        settings=settings,
+        decision=decision_of(redo=redo, skip=skip, fail=fail),
+        yes=False,
+        answers=(),
+        trust=trust,
+        as_json=json,
+        as_events=events,
+        quiet=quiet,
+        verbose=verbose,
+        changed_secrets=changed_secrets,
+    )
+    leave(answer_run(arguments, value=value, state=state))
 
 
 @app.command(
@@ -112,7 +172,7 @@ def branch(
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Start a new run in the middle of an earlier one, with other prompts or values."""
@@ -152,7 +212,7 @@ def rerun(
     yes: Yes = False,
     answer: AnswerGiven = None,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow again as it is now; what has not changed is taken from an earlier run."""

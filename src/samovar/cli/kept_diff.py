@@ -133,8 +133,8 @@ def _changed(one: Object, other: Object) -> list[str]:
 def _diff(one: Object, other: Object, why: str) -> list[str]:
     """The differing lines, as `diff -u` has them."""
     of = _input if why == "input" else _result
-    texts = [_text_of(of(each)) for each in (one, other)]
-    return [line.rstrip("\n") for line in difflib.unified_diff(*texts, "A", "B", lineterm="", n=2)]
+    ours, theirs = (_text_of(of(each)) for each in (one, other))
+    return [line.rstrip("\n") for line in difflib.unified_diff(ours, theirs, "A", "B", lineterm="", n=2)]
 
 
 def _text_of(value: Mapping[str, Any]) -> list[str]:

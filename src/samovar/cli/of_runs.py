@@ -34,16 +34,29 @@ def runs(
         str | None,
         typer.Option("--status", metavar="STATUS", help="Only runs with this status: interrupted, …"),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only runs begun since: 2h, 3d, or 2026-05-04[T10:30]."),
+    ] = None,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="List the questions that runs wait for instead.")
+    ] = False,
     most: Annotated[
         int | None, typer.Option("--most", metavar="N", min=1, help="Show at most this many.")
     ] = None,
     json: Json = False,
 ) -> None:
     """List the runs that are kept, the newest first; or do something with them."""
-    from samovar.cli.runs import list_runs
+    if ctx.invoked_subcommand is not None:
+        return
+    if waiting:
+        from samovar.cli.questions import list_questions
 
-    if ctx.invoked_subcommand is None:
-        leave(list_runs(settings, workflow=workflow, status=status, most=most, as_json=json))
+        leave(list_questions(settings, as_json=json))
+    from samovar.cli.runs import WantedRuns, list_runs
+
+    wanted = WantedRuns(workflow=workflow, status=status, since=since)
+    leave(list_runs(settings, wanted, most=most, as_json=json))
 
 
 @runs_app.command(cls=QuickCommand)

@@ -100,6 +100,14 @@ Json = Annotated[
     bool, typer.Option("--json", help="Write one JSON object, and nothing else, to standard output.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors: no live lines, no report.")]
+QuietRun = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Show only errors: no live lines, no report, and no result unless --print asks for one.",
+    ),
+]
 Verbose = Annotated[
     int,
     typer.Option(

@@ -19,6 +19,7 @@ from samovar.app import open_library
 from samovar.cli.console import make_console
 from samovar.cli.terminal import put, put_bytes, say
 from samovar.errors import UsageError
+from samovar.errors.installing import install_command
 from samovar.folders import current_folder
 from samovar.language.composites import exit_of
 from samovar.language.workflow import Workflow
@@ -131,7 +132,7 @@ def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes
         import mermaidx
     except ImportError as error:
         raise UsageError(
-            f"--{kind} needs an optional package: pip install 'samovar[pictures]'. "
+            f"--{kind} needs an optional package: {install_command('samovar[pictures]')}. "
             "Without it: samovar show, or samovar show --mermaid."
         ) from error
     drawing: Any

@@ -43,13 +43,19 @@ class ResumeArguments:
     as_events: bool
     quiet: bool
     verbose: int
+    cancelled: bool = False
+    """Also a run that somebody has cancelled."""
+    changed_secrets: bool = False
+    """Its secrets need not be those that it began with."""
 
 
 def resume_run(arguments: ResumeArguments) -> int:
     """Goes on with a run, and returns its exit status."""
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     with open_journal(settings) as journal:
-        found = _free(journal, find_run(journal, arguments.run, can_go_on=True))
+        found = _free(
+            journal, find_run(journal, arguments.run, can_go_on=True), cancelled=arguments.cancelled
+        )
         head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
     if head.is_outline:
         raise UsageError(
@@ -59,6 +65,7 @@ def resume_run(arguments: ResumeArguments) -> int:
     kept = replace(
         arguments_of(head, arguments, settings.journal_file),
         goes_on=head,
+        changed_secrets=arguments.changed_secrets,
         uncertain=Decisions(of_all=decision),
     )
     go_to(head)
@@ -96,8 +103,12 @@ def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
     return said[0] if said else None
 
 
-def _free(journal: Journal, found: RunSummary) -> RunSummary:
+def _free(journal: Journal, found: RunSummary, *, cancelled: bool) -> RunSummary:
     """The run, once the lease of a process that may have been killed has run out. Raises `UsageError`."""
+    if found.status is RunStatus.CANCELLED:
+        if cancelled:
+            return found
+        raise UsageError(f"Run {found.id} was cancelled. Add --cancelled to continue it all the same.")
     if found.status.is_over:
         raise UsageError(f"Run {found.id} is over ({found.status}).")
     left_s = found.until_s - time.time()

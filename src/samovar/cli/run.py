@@ -16,7 +16,7 @@ import anyio
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.keeping import check_secrets, keeping_for, say_interrupted
+from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for, say_kept
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
@@ -55,21 +55,7 @@ def run_workflow(arguments: RunArguments) -> int:
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     library.replace_prompts(arguments.prompts, workflow)
-    run = RunnerSettings(
-        model=arguments.model,
-        executor=arguments.executor,
-        seed=arguments.seed,
-        deterministic=arguments.deterministic,
-        settings=settings,
-        surroundings=surroundings(settings, current_folder()),
-        yes=arguments.yes,
-        answers=read_answers(arguments.answers, workflow, library),
-        trusts=arguments.trust or arguments.dry_run,
-        no_effects=arguments.no_effects,
-        lenient=arguments.lenient,
-        transitions=arguments.limit_transitions,
-        duration_s=_duration(arguments.limit_duration),
-    )
+    run = _runner_settings(arguments, settings, workflow, library)
     if arguments.record is not None:
         from samovar.testing.recording import check_record  # what few runs need, none waits for
 
@@ -109,6 +95,8 @@ def run_workflow(arguments: RunArguments) -> int:
 
     try:
         with keeping_for(arguments, settings, workflow, library, lose) as keeping:
+            if keeping is not None and arguments.goes_on is not None and not arguments.changed_secrets:
+                check_same_secrets(keeping.journal, arguments.goes_on, prepared.variables)
             if keeping is not None:
                 keeping = replace(keeping, given=tuple(given))
             anyio.run(main, replace(run, keeping=keeping))
@@ -125,6 +113,27 @@ def run_workflow(arguments: RunArguments) -> int:
                 say(f"samovar: the run is not recorded: {shown(str(error))}")
                 unrecorded = error.exit_status
     return status or unrecorded
+
+
+def _runner_settings(
+    arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
+) -> RunnerSettings:
+    return RunnerSettings(
+        model=arguments.model,
+        executor=arguments.executor,
+        seed=arguments.seed,
+        deterministic=arguments.deterministic,
+        settings=settings,
+        surroundings=surroundings(settings, current_folder()),
+        waits=settings.wait and settings.journal == "full",
+        yes=arguments.yes,
+        answers=read_answers(arguments.answers, workflow, library),
+        trusts=arguments.trust or arguments.dry_run,
+        no_effects=arguments.no_effects,
+        lenient=arguments.lenient,
+        transitions=arguments.limit_transitions,
+        duration_s=_duration(arguments.limit_duration),
+    )
 
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
@@ -243,9 +252,11 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
+    waits = run.ending is Ending.WAITING
+    is_continued = run.ending is Ending.CANCELLED and run.error is None and not outcome.is_unkept
     says_more = not (arguments.as_json or arguments.as_events)
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not outcome.is_unkept and says_more:
-        say_interrupted(run.id, arguments.settings.get("journal_file"))
+    if outcome.is_kept and says_more and (is_continued or waits):
+        say_kept(run.id, arguments.settings.get("journal_file"), waits=waits)
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

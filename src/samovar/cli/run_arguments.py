@@ -63,6 +63,8 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
+    changed_secrets: bool = False
+    """Secrets of a run that continues need not be those that it began with."""
     no_journal: bool = False
     """It is not kept, whatever the settings say."""
     goes_on: RunHead | None = None

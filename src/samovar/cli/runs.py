@@ -5,8 +5,12 @@ Above: the commands of `__init__.py`. Below: the journal.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,23 +26,56 @@ from samovar.errors import UsageError
 from samovar.errors.counting import counted
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import summary_to_wire
+from samovar.values import duration_s
 
+_DAYS = re.compile(r"(\d+(?:\.\d+)?) ?d(?:ays?)?")
 SHOWN = 20
 """Runs that are listed if nobody says how many."""
 
 
-def list_runs(
-    settings: Mapping[str, Any], *, workflow: str | None, status: str | None, most: int | None, as_json: bool
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRuns:
+    """Which runs are listed; None: any."""
+
+    workflow: str | None = None
+    """The name of their workflow."""
+    status: str | None = None
+    since: str | None = None
+    """How long ago they may have begun, as in `2h`, or at what time, as ISO 8601 has it."""
+
+    def check(self) -> Callable[[RunSummary], bool]:
+        """Tells whether a run is one of them. Raises `UsageError`."""
+        if self.status is not None and self.status not in tuple(map(str, RunStatus)):
+            raise UsageError(
+                f"--status cannot be {self.status!r}: expected {', '.join(map(str, RunStatus))}."
+            )
+        since_s = None if self.since is None else _moment(self.since)
+        return lambda one: (
+            self.workflow in (None, one.workflow)
+            and self.status in (None, one.status)
+            and (since_s is None or one.started_at >= since_s)
+        )
+
+
+def _moment(text: str) -> float:
+    """In seconds since 1970. Raises `UsageError`."""
+    if days := _DAYS.fullmatch(text.strip()):
+        return time.time() - float(days.group(1)) * 86_400
+    with suppress(ValueError):
+        return time.time() - duration_s(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"--since cannot be {text!r}: expected a time ago, as in 2h or 3d, or a date, as in 2026-05-04."
+        ) from None
+
+
+def list_runs(settings: Mapping[str, Any], wanted: WantedRuns, *, most: int | None, as_json: bool) -> int:
     """Lists runs, and returns the exit status."""
-    if status is not None and status not in tuple(map(str, RunStatus)):
-        raise UsageError(f"--status cannot be {status!r}: expected {', '.join(map(str, RunStatus))}.")
+    is_wanted = wanted.check()
     with open_journal(settings_for(settings)) as journal:
-        found = [
-            one
-            for one in journal.runs()
-            if (workflow is None or one.workflow == workflow) and (status is None or one.status == status)
-        ]
+        found = [one for one in journal.runs() if is_wanted(one)]
     limit = most if most is not None else None if as_json else SHOWN
     listed = found[:limit]
     if as_json:

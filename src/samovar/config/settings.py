@@ -228,6 +228,13 @@ class Settings:
         reads="bytes",
         given="int | str",
     )
+    wait: bool = setting(
+        False,
+        "Without a terminal, a run that needs a person is left waiting for `samovar answer`.",
+        expected="true or false",
+        option="--wait",
+        help="If a person is needed and there is no terminal, leave the run waiting for `samovar answer`.",
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; prompts see no others.",

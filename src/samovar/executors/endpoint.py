@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 
-from samovar.config.declared import DeclaredExecutor
+from samovar.config.declared import DeclaredExecutor, table_of
 from samovar.config.keys import NoKeyError, is_place, read_key
 from samovar.config.providers import Provider
 from samovar.errors import AuthError, SamovarError, UsageError
+from samovar.errors.installing import install_command
 from samovar.values.secrecy import Secrets
 
 
@@ -33,6 +34,11 @@ class Endpoint:
     """None: it is spoken to without one."""
     withheld: frozenset[str] = frozenset()
     """Headers, in small letters, that the environment has for the provider, and that it must not get."""
+
+    @property
+    def table(self) -> str:
+        """What a message calls what the settings say of it."""
+        return table_of("executors", self.executor)
 
     @property
     def host(self) -> str:
@@ -75,7 +81,7 @@ def endpoint_of(
     if key is None and url == provider.url and socket is None:
         raise AuthError(
             f"The executor {declared.name!r} needs a key: put it into the variable {provider.key_variable}, "
-            f'or name where it is with key = "env:NAME" or "file:PATH" in [executors.{declared.name}].',
+            f'or name where it is with key = "env:NAME" or "file:PATH" in {declared.table}.',
             executor=declared.name,
         )
     withheld = frozenset() if is_meant else _headers_of_environment(provider, environment)
@@ -111,7 +117,7 @@ def require_package(declared: DeclaredExecutor, provider: Provider) -> None:
     if find_spec(provider.package) is None:
         raise UsageError(
             f"The executor {declared.name!r} needs the package {provider.package}, which is not installed: "
-            f"pip install 'samovar[{provider.package}]'"
+            + install_command(f"samovar[{provider.package}]")
         )
 
 
@@ -119,7 +125,7 @@ def _url(
     declared: DeclaredExecutor, provider: Provider, environment: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """The URL, and the Unix socket that it is reached by."""
-    where = f"url of [executors.{declared.name}]"
+    where = f"url of {declared.table}"
     url = declared.url
     if url is None:
         where, url = provider.url_variable, environment.get(provider.url_variable, "").strip() or None
@@ -163,7 +169,7 @@ def _key(
     if declared.key is None:
         found = environment.get(provider.key_variable, "").strip()
         return _readable(found, provider.key_variable, declared) if found and is_meant else None
-    here = f"key of [executors.{declared.name}]"
+    here = f"key of {declared.table}"
     if not is_place(declared.key):  # which may be the key itself, and is not shown
         raise UsageError(
             f'{here} says where the key is, as "env:NAME" or "file:PATH"; the key itself is never written '

@@ -80,7 +80,7 @@ class ChatDialect:
                 )
                 raise UsageError(
                     f"The executor {self._endpoint.executor!r} ({self._endpoint.host}) does not know which "
-                    f"model is meant{some}. Name it with model=… or in [executors.{self._endpoint.executor}]."
+                    f"model is meant{some}. Name it with model=… or in {self._endpoint.table}."
                 )
             self._model = str(found[0])
         return self._model

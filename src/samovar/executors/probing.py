@@ -75,13 +75,13 @@ def probe_declared(declared: DeclaredExecutor) -> list[Probe]:
     url = declared.url or (os.environ.get(provider.url_variable, "") if provider else "")
     found: list[Probe] = []
     if words:
-        found.append(probe_program(words, f"command in [executors.{name}]", asks_version=True))
+        found.append(probe_program(words, f"command in {declared.table}", asks_version=True))
     if url:
         found.append(probe_endpoint(url))
     if declared.key is not None:
-        found.append(probe_place(declared.key, f"key in [executors.{name}]"))
+        found.append(probe_place(declared.key, f"key in {declared.table}"))
     elif provider and not url:
-        found.append(probe_place(f"env:{provider.key_variable}", f"key in [executors.{name}]"))
+        found.append(probe_place(f"env:{provider.key_variable}", f"key in {declared.table}"))
     found += probe_variables(declared.environment)
     return found
 
@@ -190,7 +190,7 @@ def probe_place(place: str, where: str) -> Probe:
     try:
         read_key(place)
     except NoKeyError as error:
-        fix = f"export {name}=…" if kind == "env" else f"ls -l {name}, and write the key into it"
+        fix = f"export {name}=…" if kind == "env" else f"ls -l {name}"
         return Probe(is_good=False, what=f"no key: {error}", fix=fix)
     if kind == "file" and Path(name).expanduser().stat().st_mode & 0o077:
         return Probe(is_good=False, what=f"the key {place} may be read by others", fix=f"chmod 600 {name}")

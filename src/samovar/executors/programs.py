@@ -38,15 +38,15 @@ def found_program(declared: DeclaredExecutor, usual: str = "") -> tuple[str, ...
     words = declared.command or ((usual,) if usual else ())
     if not words:
         raise UsageError(
-            f"[executors.{declared.name}] has no command: an executor of kind {declared.kind} is a program."
+            f"{declared.table} has no command: an executor of kind {declared.kind} is a program."
         )
     path = shutil.which(os.path.expanduser(words[0]))
     if path is None:
         where = "on PATH" if os.sep not in words[0] else "on this machine"
         way = (
-            f"Correct command in [executors.{declared.name}]."
+            f"Correct command in {declared.table}."
             if declared.command
-            else f"Install it, or say where it is: command in [executors.{declared.name}]."
+            else f"Install it, or say where it is: command in {declared.table}."
         )
         raise UsageError(f"The executor {declared.name!r} is the program {words[0]!r}: not {where}. {way}")
     return (os.path.abspath(path), *words[1:])
@@ -158,7 +158,7 @@ class AnsweringProgram:
         """What is said of one that hangs."""
         return SilentError(
             f"{self._named} said nothing for {self._declared.silence_s:g} s and was ended. If it may take "
-            f"longer: silence_s in [executors.{self._declared.name}].",
+            f"longer: silence_s in {self._declared.table}.",
             executor=self._declared.name,
         )
 

@@ -23,8 +23,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from samovar.events import NOTHING, PromptFigures, RunError
-from samovar.generation import Message, TokenCounts
+from samovar.generation import TokenCounts
+from samovar.journal.people import AskedPeople, People
+from samovar.journal.visit_parts import Charges as Charges
+from samovar.journal.visit_parts import Exchange as Exchange
+from samovar.journal.visit_parts import ForkEnds as ForkEnds
+from samovar.journal.visit_parts import Intent as Intent
+from samovar.journal.visit_parts import KeptEnd as KeptEnd
+from samovar.journal.visit_parts import KeptStep as KeptStep
+from samovar.journal.visit_parts import KeptVisit as KeptVisit
+from samovar.journal.visit_parts import LoadWait as LoadWait
+from samovar.journal.visit_parts import VisitKey as VisitKey
+from samovar.journal.visit_parts import VisitOutcome as VisitOutcome
 
 
 class RunStatus(StrEnum):
@@ -52,132 +62,6 @@ class RunStatus(StrEnum):
 
 
 _GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitKey:
-    """Names one visit within its run, the same in whatever order branches and items come."""
-
-    path: str
-    """Path of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
-    line: str = ""
-    """The branches around it, the outermost first, as `Left/Inner`; empty outside of forks."""
-    nth: int = 1
-    """Which visit of that state on that line, from 1."""
-
-    def __str__(self) -> str:
-        branch = f" in branch {self.line}" if self.line else ""
-        times = f" (visit {self.nth})" if self.nth > 1 else ""
-        return f"{self.path}{branch}{times}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """A visit that begins."""
-
-    key: VisitKey
-    number: int
-    """In the run, from 1, in the order in which they began. The journal counts on from process to process."""
-    verb: str | None
-    """Verb of its action; None: it passes through."""
-    entered_at: float
-    """Seconds since 1970: what the visit counts as now, also when it is performed again."""
-    is_repeatable: bool
-    """It may be performed again if nobody knows whether it was done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """One request of a prompt and what was answered, so that a conversation can be reported again."""
-
-    session: str | None
-    fork: str | None
-    messages: tuple[Message, ...]
-    answer: Message | None
-    """None if there was none."""
-    model: str = ""
-    """The reference of the model that answered."""
-    executor: str = ""
-    """The name of the one that answered; empty if it is not told."""
-    tokens: TokenCounts = field(default_factory=TokenCounts)
-    duration_s: float = 0.0
-    """From the request to the last token, waiting and loading included."""
-    first_token_s: float | None = None
-    """From the request to the first token; None when there was none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadWait:
-    """A visit waited for a model that was loaded meanwhile."""
-
-    model: str
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitOutcome:
-    """How a visit ended: all that the run needs to continue from it. Values are without loss."""
-
-    value: object = NOTHING
-    is_new: bool = True
-    sets: Mapping[str, object] = field(default_factory=dict)
-    error: RunError | None = None
-    abort: str | None = None
-    figures: PromptFigures | None = None
-    answer: tuple[str, bool] | None = None
-    """The text, and whether it was picked among choices."""
-    what: str = ""
-    left_at: float = 0.0
-    """Seconds since 1970."""
-    duration_s: float = 0.0
-    exchanges: tuple[Exchange, ...] = ()
-    spent: TokenCounts = field(default_factory=TokenCounts)
-    """By attempts that failed, besides what is in `figures`."""
-    is_concealed: bool = False
-    """There are references in place of secrets, and marks are escaped."""
-    inputs: str = ""
-    """Digest of what it was performed with: what a model, a command or a person was asked, and how. Empty:
-    it is performed again whenever another run wants to know."""
-    stamp: str = ""
-    """Names the one time that it was performed, in whatever run that was."""
-    after: tuple[str, str] = ("", "")
-    """Names of all that was done before it and by it: outside of the run, and at all."""
-    origin: str | None = None
-    """The run that it was taken from, which paid for it; None: it was performed in this run."""
-    memory_bytes: int | None = None
-    """Resident bytes of the process when it ended; None: not measured."""
-    loads: tuple[LoadWait, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptStep:
-    """A transition that was taken."""
-
-    source: VisitKey
-    """The visit that it leaves."""
-    target: str | None
-    """Path of the state that it leads to; None: the end."""
-    label: str
-    at: float
-    """Seconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptEnd:
-    """What a run ended with."""
-
-    variables: Mapping[str, object]
-    is_concealed: bool = False
-    """As in `VisitOutcome`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptVisit:
-    """A visit as it is in the journal."""
-
-    intent: Intent
-    outcome: VisitOutcome | None
-    """None: it was begun, and nobody knows how far it came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +98,8 @@ class RunHead:
     """The texts of the workflow and of all it runs, by file, as they were when it began."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
     given: tuple[str, ...] | None = None
@@ -253,6 +139,10 @@ class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
+    asked: AskedPeople
+    """Its questions."""
+    driven_s: float
+    """How long it was driven before it was opened; the time in which nobody did does not count."""
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""
@@ -267,8 +157,18 @@ class KeptRun(Protocol):
         """A visit begins, or begins again. Raises `JournalError`."""
         ...
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        """A visit has ended. Raises `JournalError`."""
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
+        """A visit has ended. `within`: what the paths of the visits that it is made of begin with, before a
+        `/` or `[`; those that have not ended are given up. Raises `JournalError`.
+        """
+        ...
+
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        """How the branches that began with a visit had ended when the run was opened, if that was kept."""
+        ...
+
+    async def decide(self, fork: ForkEnds) -> None:
+        """A fork is over, and what did not end in its lost branches is given up. Raises `JournalError`."""
         ...
 
     async def step(self, step: KeptStep) -> None:
@@ -294,8 +194,25 @@ class KeptRun(Protocol):
 class Journal(Protocol):
     """A place where runs are kept."""
 
+    @property
+    def people(self) -> People:
+        """What any process may do about the runs, whoever drives them."""
+        ...
+
+    def proof(self, name: str, value: object) -> str:
+        """A keyed hash of a secret, to tell it from another one. Raises `JournalError`."""
+        ...
+
+    def is_proved(self, proof: str, name: str, value: object) -> bool:
+        """Whether a secret is the one of that hash. Raises `JournalError` if the key is gone."""
+        ...
+
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
-        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted."""
+        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted.
+
+        If somebody wants the run to end, what is within is cancelled, the run is over as cancelled, and
+        `CalledOffError` comes out; as with `reopen`.
+        """
         ...
 
     def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:
@@ -314,8 +231,11 @@ class Journal(Protocol):
         """What a run began with. Raises `NotFoundError`."""
         ...
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
-        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
+        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`.
+
+        `after`: only those with higher numbers; `also`: and those of these numbers.
+        """
         ...
 
     def steps(self, run: str) -> Iterator[KeptStep]:

@@ -28,7 +28,18 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, KeptEnd, LoadWait, RunHead, RunOrigin, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Charges,
+    Exchange,
+    ForkEnds,
+    KeptEnd,
+    LoadWait,
+    RunHead,
+    RunOrigin,
+    VisitKey,
+    VisitOutcome,
+)
+from samovar.journal.people import KeptQuestion
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -37,9 +48,12 @@ _RECORDS: Mapping[str, type] = {
     one.__name__: one
     for one in (
         Caller,
+        Charges,
         ChosenValue,
         Exchange,
+        ForkEnds,
         KeptEnd,
+        KeptQuestion,
         LoadWait,
         Message,
         MessagePart,

@@ -6,6 +6,7 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +17,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from samovar.errors import JournalError, LeaseError, NotFoundError
+from samovar.background import beside
+from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
@@ -29,9 +31,11 @@ from samovar.journal.base import (
     VisitKey,
 )
 from samovar.journal.connecting import reading
-from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.leases import LEASE_S, owner, renew_always
+from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
-from samovar.journal.sqlite_run import SqliteRun
+from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
+from samovar.journal.sqlite_run import Opened, SqliteRun, opened
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -41,7 +45,8 @@ _SUMMARY = (
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
-    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+    "WHERE run = (SELECT number FROM run WHERE id = ?) "
+    "AND (number > ? OR number IN (SELECT value FROM json_each(?))) ORDER BY number, path"
 )
 _STEPS = (
     "SELECT path, line, nth, target, label, at FROM step "
@@ -63,9 +68,14 @@ class SqliteJournal:
         self.file, self._retention, self._open_writer = file, retention, open_writer
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
+        self._looking = Looking(file)
+        self.people = SqlitePeople(file, self._open_now)
+        proofs = Proofs(file)
+        self.proof, self.is_proved = proofs.of, proofs.is_of
 
     def close(self) -> None:
         """All is written, and the file is given back."""
+        self._looking.close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -101,7 +111,8 @@ class SqliteJournal:
         number = await writer.write(insert)
         if self._retention is not None:
             writer.when_idle(Pruner(self._texts, self._retention).step)
-        async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
+        earlier = Opened(number=number, lease=1)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as run:
             yield run
 
     @asynccontextmanager
@@ -129,24 +140,28 @@ class SqliteJournal:
                     until_s=until_s,
                 )
             connection.execute(
-                "UPDATE run SET owner = ?, lease = ?, until_s = ?, status = ?, touched_at = ?, message = '' "
-                "WHERE number = ?",
+                "UPDATE run SET owner = ?, lease = ?, until_s = ?, status = ?, touched_at = ?, message = '', "
+                "ended_at = NULL, wish = NULL WHERE number = ?",
                 (who, lease + 1, now_s + LEASE_S, RunStatus.RUNNING, now_s, number),
             )
             return number, lease + 1
 
         number, lease = await writer.write(take, is_synced=True)
-        head, kept = self.head(run), tuple(self.visits(run))
-        async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
+        head, earlier = self.head(run), self._earlier(run, number, lease)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as driven:
             yield driven
+
+    def _earlier(self, run: str, number: int, lease: int) -> Opened:
+        """What is there of a run, for the process that has just taken it."""
+        visits = tuple(self.visits(run))
+        with self._reading(run) as connection:
+            return opened(connection, number, lease, visits)
 
     def remove(self, runs: Sequence[str]) -> Sequence[str]:
         """See `base.Journal`."""
         if not self.file.exists():
             return ()
-        if self._writer is None:
-            self._writer = self._open_writer(self.file)
-        writer, removed = self._writer, []
+        writer, removed = self._open_now(), []
         for run in runs:
             is_gone: bool | None = False
             while is_gone is False:
@@ -160,11 +175,25 @@ class SqliteJournal:
 
     @asynccontextmanager
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
-        async with renewing(run.renew):
-            try:
+        async def call_off() -> None:
+            await run.asked.cancelled()
+            raise CalledOffError(CANCELLED)
+
+        try:
+            async with beside(lease=partial(renew_always, run.renew), wish=call_off):
                 yield run
-            finally:
-                run.give_back()
+        except CalledOffError:
+            with anyio.CancelScope(shield=True):
+                await run.end(RunStatus.CANCELLED, CANCELLED)
+            raise
+        finally:
+            run.give_back()
+
+    def _open_now(self) -> Writer:
+        """For a thread that may wait."""
+        if self._writer is None:
+            self._writer = self._open_writer(self.file)
+        return self._writer
 
     async def _open(self) -> Writer:
         if self._writer is None:  # it may have to wait for another process: in a thread that may
@@ -208,10 +237,10 @@ class SqliteJournal:
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            for row in connection.execute(_VISITS, (run,)):
+            for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
 
     def steps(self, run: str) -> Iterator[KeptStep]:

@@ -70,7 +70,7 @@ def _way_to_know(declared: DeclaredExecutor, settings: Settings) -> str | None:
     if "input_price" not in kind.takes:
         return f"Let another one answer: those of kind {declared.kind} tell nobody"
     missing = [one for one in ("input_price", "output_price") if getattr(declared, one) is None]
-    return f"Give [executors.{declared.name}] an {' and an '.join(missing)}" if missing else None
+    return f"Give {declared.table} an {' and an '.join(missing)}" if missing else None
 
 
 def _sources(tree: tuple[Workflow, ...]) -> Iterator[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from samovar.generation import Message, TokenCounts
+from samovar.executors.base import PromptReply
+from samovar.generation import Message, MessagePart, TokenCounts
 from samovar.journal.base import Exchange, KeptVisit, VisitKey
 from samovar.journal.inputs import digest_of
 from samovar.running.strand import inside
@@ -73,7 +75,7 @@ def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
     found: dict[str, TokenCounts] = {}
     for one in kept:
         outcome = one.outcome
-        if outcome is None or not (outcome.figures or outcome.spent.generated):
+        if outcome is None or not (outcome.figures or outcome.spent != TokenCounts()):
             continue
         spent = outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
         for end in _BELOW.finditer(one.intent.key.path):
@@ -91,3 +93,17 @@ def _below(kept: Iterable[KeptVisit]) -> Mapping[str, list[tuple[Exchange, str]]
             above = found.setdefault(one.intent.key.path[: end.start()], [])
             above += [(each, one.outcome.stamp) for each in said]
     return found
+
+
+def answered(asked: Exchange, reply: PromptReply) -> Exchange:
+    """What was asked, with the answer, for the journal."""
+    parts = reply.parts or (MessagePart(text=reply.text),)
+    return replace(
+        asked,
+        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
+        model=reply.model,
+        executor=reply.executor,
+        tokens=reply.tokens,
+        duration_s=reply.duration_s,
+        first_token_s=reply.first_token_s,
+    )

@@ -214,20 +214,21 @@ class Frame:
         name: str,
         variables: dict[str, object],
         claims: Claims | None,
+        spending: Spending,
         secret_items: frozenset[str] = frozenset(),
     ) -> Frame:
         """The frame of one item of a list.
 
         Args:
-            name: Of the item, as `Each[3]`.
-            variables: Those it begins with, which are its own.
+            name: Of the item, as `Each[3]`; `variables`: those it begins with, which are its own.
             claims: Of all items; None: they continue one after the other.
+            spending: Of the visit that has the list.
             secret_items: The variables of the item, if a secret is in the list.
         """
         return replace(
             self,
             variables=variables,
-            spending=self.spending.of_item(self.prefix + name),
+            spending=spending.of_item(self.prefix + name),
             changed=frozenset(),
             is_result_named=False,
             branch=name if claims else self.branch,

@@ -28,6 +28,7 @@ from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
 from samovar.running.strand import Strand
 from samovar.running.visit_context import VisitContext
+from samovar.running.waiting import ForkedTasks
 from samovar.values import to_text, within
 
 STEPS = 200
@@ -90,21 +91,25 @@ class ItemRunner:
             results=[None] * len(items.values),
             waiting=iter(enumerate(items.values)),
         )
+        with self._services.waiting.forked(count) as fork:
+            await self._all(whole, count, fork)
+        frame.strand.follow(whole.strands[number] for number in sorted(whole.strands))
+        if whole.stops:
+            raise whole.stops[0]
+        return whole.results
+
+    async def _all(self, whole: _List, count: int, fork: ForkedTasks) -> None:
         async with anyio.create_task_group() as tasks:
             branches = self._services.outside.clock.branches(count, tasks.cancel_scope)
 
             async def work() -> None:
-                with branches.one():
+                with branches.one(), fork.one():
                     await self._work(whole)
                     if whole.stops:
                         branches.cancel()
 
             for number in range(count):
-                tasks.start_soon(work, name=f"items of {context.state.name} ({number})")
-        frame.strand.follow(whole.strands[number] for number in sorted(whole.strands))
-        if whole.stops:
-            raise whole.stops[0]
-        return whole.results
+                tasks.start_soon(work, name=f"items of {whole.context.state.name} ({number})")
 
     def _check_count(self, context: VisitContext, items: Items) -> None:
         most = context.frame.spending.limits.items
@@ -147,7 +152,7 @@ class ItemRunner:
         secret = self._secret_names(context)
         own = {"result": None, items.name: value, f"{items.name}_index": number}
         name, begun = f"{state.name}[{number}]", {**items.variables, **own}
-        frame = context.frame.item_off(name, begun, whole.claims, secret)
+        frame = context.frame.item_off(name, begun, whole.claims, context.spending, secret)
         frame.strand = context.frame.strand.item(context.key, number, is_diagram=action is None)
         whole.strands[number] = frame.strand
         if secret:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samovar.errors import JournalError
@@ -78,7 +78,9 @@ async def kept_run(
     async with AsyncExitStack() as stack:
         begun: KeptRun
         try:
-            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else head)
+            proofs = {name: keeping.journal.proof(name, prepared.variables[name]) for name in head.secrets}
+            whole = replace(head, proofs=proofs)
+            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else whole)
             begun = await stack.enter_async_context(begin)
         except JournalError as error:
             if keeping.lose is None:

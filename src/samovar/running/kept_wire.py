@@ -175,7 +175,7 @@ def _call(call: Any) -> Object:
     return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
-def memory_curve(states: Sequence[Object]) -> list[tuple[float, int]]:
+def memory_curve(states: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]:
     """When visits ended, and how much memory the process took then."""
     found = (
         (state["left_at"], state["memory_bytes"]) for state in states if state.get("memory_bytes") is not None

@@ -7,7 +7,7 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,8 @@ from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own
 from samovar.running.strand import inside
 from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, VisitContext
-from samovar.running.visiting import Visiting
+from samovar.running.visiting import LostBranchError, Visiting
+from samovar.running.waiting import ForkedTasks
 
 
 class Loop:
@@ -156,34 +157,15 @@ class Loop:
         claims = Claims(outer=around)
         frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
         frame.leave_to_branches(state)
-        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames))
-        errors: list[BaseException] = []
-
-        async def drive(branch: Branch) -> None:
-            with branches.one():
-                try:
-                    end = await self._drive(frames[branch.first], branch.first, until=fork.join)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # handed on: it is raised below
-                    if arrivals.end is None:
-                        errors.append(error)
-                else:
-                    is_over = arrivals.note(branch.first, end)
-                    if arrivals.end is end:
-                        frame.take_over(frames[branch.first])
-                    if not is_over:
-                        return
-                branches.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            branches = self._outside.clock.branches(len(started), tasks.cancel_scope)
-            for branch in started:
-                tasks.start_soon(drive, branch, name=f"branch {branch.first}")
+        journal = self._services.journal
+        kept = journal.fork_of(entry.key) if journal else None
+        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames), kept)
+        with self._services.waiting.forked(len(started)) as tasks:
+            await self._branches(frame, fork, frames, arrivals, tasks)
         frame.strand.follow(one.strand for one in frames.values())
+        if journal is not None and kept is None and not arrivals.all_came:
+            await journal.decide(arrivals.kept(entry.key, frame.strand.prefix))
         value_bytes = self._services.settings.value_bytes
-        if errors:
-            raise errors[0]
         if arrivals.end is not None:
             with suppress(TooLargeError):  # the run ends for another reason
                 frame.leave_branches(frames, arrivals.ends, value_bytes)
@@ -196,6 +178,45 @@ class Loop:
         for doubt in doubts:
             self._recorder.warn(doubt, join.place, entry.number)
         return None
+
+    async def _branches(
+        self,
+        frame: Frame,
+        fork: Fork,
+        frames: Mapping[str, Frame],
+        arrivals: Arrivals,
+        tasks_of: ForkedTasks,
+    ) -> None:
+        """Drives branches until all have ended or been cancelled. `arrivals` has what came of them."""
+        errors: list[BaseException] = []
+
+        async def drive(first: str) -> None:
+            with branches.one(), tasks_of.one():
+                strand = frames[first].strand
+                strand.is_lost = strand.is_lost or arrivals.was_lost(first)
+                try:
+                    end = await self._drive(frames[first], first, until=fork.join)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # handed on: it is raised below
+                    if isinstance(error, LostBranchError) and arrivals.was_lost(first):
+                        return
+                    if arrivals.end is None:
+                        errors.append(error)
+                else:
+                    is_over = arrivals.note(first, end)
+                    if arrivals.end is end:
+                        frame.take_over(frames[first])
+                    if not is_over:
+                        return
+                branches.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            branches = self._outside.clock.branches(len(frames), tasks.cancel_scope)
+            for first in frames:
+                tasks.start_soon(drive, first, name=f"branch {first}")
+        if errors:
+            raise errors[0]
 
     # Sub-workflows.
 
@@ -249,7 +270,7 @@ class Loop:
             session_scope=f"{inside(context.key)}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
-        spending = Spending(limits, above.spending, name=child.name)
+        spending = Spending(limits, context.spending, name=child.name)
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )

@@ -11,7 +11,16 @@ from dataclasses import replace
 from typing import Protocol
 
 from samovar.generation import TokenCounts
-from samovar.journal.base import Journal, KeptRun, KeptVisit, RunOrigin, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Charges,
+    Journal,
+    KeptRun,
+    KeptVisit,
+    RunOrigin,
+    RunStatus,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.running.frame import Frame
 from samovar.running.strand import is_within
 
@@ -156,7 +165,7 @@ def earlier_of(journal: Journal | None, run: KeptRun | None) -> Earlier | None:
     origin = None if run is None else run.head.origin
     if journal is None or run is None or origin is None:
         return None
-    kept = list(journal.visits(origin.run))
+    kept = [one for one in journal.visits(origin.run) if not (one.outcome and one.outcome.is_given_up)]
     if origin.at is not None:
         return BranchedFrom(kept, origin)
     status = next((one.status for one in journal.runs() if one.id == origin.run), None)
@@ -172,6 +181,7 @@ def taken(outcome: VisitOutcome, run: str) -> VisitOutcome:
         outcome,
         figures=figures,
         spent=TokenCounts(),
+        used=Charges(transitions=outcome.used.transitions),
         duration_s=0.0,
         origin=outcome.origin or run,
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from samovar.generation import Options
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptRun,
@@ -41,6 +42,7 @@ class Outlined:
 
     def __init__(self, run: KeptRun) -> None:
         self.head: RunHead = run.head
+        self.asked, self.driven_s = run.asked, run.driven_s
         self._run = run
 
     @property
@@ -53,7 +55,7 @@ class Outlined:
     async def intend(self, intent: Intent) -> None:
         await self._run.intend(intent)
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         figures, error = outcome.figures, outcome.error
         if error is not None:
             error = replace(error, message="")
@@ -70,7 +72,14 @@ class Outlined:
                 memory_bytes=outcome.memory_bytes,
                 loads=outcome.loads,
             ),
+            within=within,
         )
+
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        return self._run.fork_of(key)
+
+    async def decide(self, fork: ForkEnds) -> None:
+        await self._run.decide(fork)
 
     async def step(self, step: KeptStep) -> None:
         await self._run.step(step)

@@ -7,9 +7,9 @@ makes every change. It drives nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
@@ -30,8 +30,8 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
-from samovar.generation import PartKind, TextGenerated
-from samovar.journal.base import KeptStep, VisitKey
+from samovar.generation import PartKind, TextGenerated, TokenCounts
+from samovar.journal.base import KeptStep, KeptVisit, VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
@@ -60,6 +60,8 @@ class BegunVisit:
     """It is of an item of a list, and so one of many."""
     kept_duration_s: float | None = None
     """How long it took in an earlier process; None: it is performed in this one."""
+    kept_tokens: TokenCounts = field(default_factory=TokenCounts)
+    """See `StateLeft`."""
 
 
 class Recorder:
@@ -82,10 +84,19 @@ class Recorder:
         self._warned_short = False
         self._on_line: Counter[tuple[str, str]] = Counter()
         """Visits by the path in their keys and the branches around it."""
+        self._numbers: Mapping[VisitKey, int] = {}
+        """Of visits that began in an earlier process."""
+        self._last = 0
+        """The highest number of a visit."""
 
     def time_s(self) -> float:
         """Since the run's start."""
         return self._clock.time_s() - self._began_s
+
+    def continue_with(self, kept: Iterable[KeptVisit]) -> None:
+        """Visits of earlier processes have the numbers that they had, and others the next ones."""
+        self._numbers = {one.intent.key: one.intent.number for one in kept}
+        self._last = max(self._numbers.values(), default=0)
 
     def learn(self, values: object) -> None:
         """These are shown to nobody from now on. Warns once, after the run's start, of what is too short."""
@@ -167,10 +178,13 @@ class Recorder:
         path = frame.prefix + state.name
         strand, place = frame.strand, frame.strand.path_of(state.name)
         self._on_line[place, strand.line] += 1
+        key = VisitKey(path=place, line=strand.line, nth=self._on_line[place, strand.line])
+        if (number := self._numbers.get(key)) is None:
+            self._last = number = self._last + 1
         entry = BegunVisit(
-            number=self.record.visits_begun + 1,
+            number=number,
             path=path,
-            key=VisitKey(path=place, line=strand.line, nth=self._on_line[place, strand.line]),
+            key=key,
             entered_s=self.time_s(),
             is_of_item=frame.spending.is_in_item,
         )
@@ -216,6 +230,7 @@ class Recorder:
             status=status,
             duration_s=entry.kept_duration_s or now_s - entry.entered_s,
             is_kept=entry.kept_duration_s is not None,
+            kept_tokens=entry.kept_tokens,
             error=error,
             figures=outcome.figures if outcome else None,
             what=outcome.what if outcome else "",

@@ -5,97 +5,47 @@ Above: the app and the doors. Below: `loop.py`, which goes from state to state; 
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import anyio
 
 from samovar.actions.computing import Computer
-from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import Outside, ThisMachine, World
+from samovar.actions.outside import Outside
 from samovar.actions.reached import Servers
-from samovar.config import Settings
 from samovar.config.known_keys import keys_of
-from samovar.errors import SamovarError
+from samovar.errors import CalledOffError, SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptEnd, KeptRun, RunStatus
-from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
-from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
+from samovar.running.abort_files import ABORT_FILE as ABORT_FILE
+from samovar.running.abort_files import OWN_ABORT_FILE as OWN_ABORT_FILE
+from samovar.running.abort_files import AbortedError
 from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
-from samovar.running.keeping import Keeping, kept_run
+from samovar.running.keeping import kept_run
 from samovar.running.loop import Loop
 from samovar.running.origins import earlier_of
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.references import References
 from samovar.running.run import Run
+from samovar.running.runner_settings import RunnerSettings as RunnerSettings
+from samovar.running.runner_settings import first_defaults as first_defaults
+from samovar.running.runner_settings import limits_of
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import Decisions
+from samovar.running.waiting import Waiting, WaitsForPersonError
 from samovar.tools.servers import open_servers
 from samovar.tools.toolbox import ToolsOfVisit
-
-__all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerSettings:
-    """What a door can decide about a run. None leaves it to the workflow."""
-
-    model: str | None = None
-    """Used by every prompt, whatever it says."""
-    executor: str | None = None
-    """The name of the one that answers every prompt, whatever it says."""
-    seed: int | None = None
-    """The seed of the run (0 ≤ seed < 2³²): every prompt without a seed gets one derived from it, from its
-    state and from the number of the visit. The seeds of workflows do not count then."""
-    deterministic: bool = False
-    """Every prompt is answered alone, so that its answer is the same each time."""
-    settings: Settings = field(default_factory=Settings)
-    """For actions that read one."""
-    folder: Path = field(default_factory=Path.cwd)
-    """Where commands run, and where the abort file is looked for."""
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    """Where secret parameters that are not given are looked for."""
-    surroundings: Mapping[str, object] = field(default_factory=dict)
-    """What prompts may read besides variables."""
-    yes: bool = False
-    """Says yes if a workflow waits for a user or wants an approval."""
-    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What its questions are answered without asking, by path: one for every visit, or one for each."""
-    trusts: bool = False
-    """Every project counts as trusted for this run, or nothing is done that could need it."""
-    no_effects: bool = False
-    """No commands are run, and nothing else is done that has an effect outside of the run."""
-    outside: World = field(default_factory=ThisMachine)
-    """All that a run reaches besides its executor: commands, files, the user, and time."""
-    keeping: Keeping | None = None
-    """Where the run is kept; None: nowhere."""
-    lenient: bool = False
-    """Text that is not an action is a warning, in sub-workflows too."""
-    transitions: int | None = None
-    """The most that the run may take, those of sub-workflows counted along."""
-    duration_s: float | None = None
-    """The longest that the run may last."""
-    tokens: int | None = None
-    """The most that all prompts of the run may generate."""
-    depth: int | None = None
-    """How many sub-workflows may be within each other."""
-    prompt_timeout_s: float | None = None
-    """Seconds that a prompt without its own limit may wait for a token."""
-    items: int | None = None
-    """The most items of one list that something is done for each of."""
 
 
 def _ignore(_: Event) -> None:
@@ -156,7 +106,7 @@ class _Driven:
         self.keeping = keeping = runner.settings.keeping
         goes_on = keeping.goes_on if keeping else None
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
-        self.limits = _limits(workflow.limits, runner.settings)
+        self.limits = limits_of(workflow.limits, runner.settings)
         self.keys = keys_of(self.settings.settings)
         self.started = RunStarted(
             run=goes_on.id if goes_on else _new_id(now_s),
@@ -190,10 +140,14 @@ class _Driven:
                 self.outside.executor.open(run) as connection,
                 self._servers(run) as servers,
             ):
+                if journal is not None:
+                    recorder.continue_with(journal.kept)
                 try:
                     services = self._services(connection, servers, journal)
                     loop = Loop(services, recorder, self.limits)
-                    end = await loop.finished(frame, partial(self._to_end, loop, frame))
+                    end = await loop.finished(frame, partial(self._to_end, loop, frame, journal))
+                except WaitsForPersonError as waits:
+                    end = _left(waits)
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
@@ -202,6 +156,8 @@ class _Driven:
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
+        except CalledOffError as error:
+            self._record_end(End(ending=Ending.CANCELLED, error=RunError.of(error)), frame, quietly=True)
         except SamovarError as error:
             self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
@@ -245,6 +201,7 @@ class _Driven:
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
+            waiting=Waiting(journal, parks=settings.waits),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -253,9 +210,12 @@ class _Driven:
             self.workflow, variables, Spending(self.limits), folder=self.settings.folder, defaults=defaults
         )
 
-    async def _to_end(self, loop: Loop, frame: Frame) -> End:
+    async def _to_end(self, loop: Loop, frame: Frame, journal: KeptRun | None) -> End:
+        left_s = self.limits.duration_s
+        if left_s is not None and journal is not None:
+            left_s = max(0.0, left_s - journal.driven_s)
         try:
-            with self.outside.clock.move_on_after(self.limits.duration_s) as limit:
+            with self.outside.clock.move_on_after(left_s) as limit:
                 end = await loop.drive(frame)
             if not limit.cancelled_caught:
                 return end
@@ -284,29 +244,14 @@ class _Driven:
             self.recorder.tell(event)
 
 
+def _left(waits: WaitsForPersonError) -> End:
+    path = waits.questions[0].path
+    return End(ending=Ending.WAITING, error=RunError(code="waiting", message=str(waits), state=path))
+
+
 def _unmeasured() -> int | None:
     return None
 
 
 def _new_id(now_s: float) -> str:
     return f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-
-
-def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
-    """What the prompts of a run's own workflow use where they say nothing themselves."""
-    limits = _limits(workflow.limits, settings)
-    return PromptDefaults(
-        forced_model=settings.model,
-        forced_executor=settings.executor,
-        forced_seed=settings.seed,
-        deterministic=settings.deterministic,
-        timeout_s=limits.prompt_timeout_s,
-        tool_rounds=limits.tool_rounds,
-    ).below(workflow)
-
-
-def _limits(limits: Limits, settings: RunnerSettings) -> Limits:
-    """The workflow's limits, with those of the settings in front."""
-    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s", "items")
-    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    return replace(limits, **given)

@@ -24,6 +24,7 @@ from samovar.running.given_answers import GivenAnswers
 from samovar.running.origins import Earlier
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
+from samovar.running.waiting import Waiting
 from samovar.tools.toolbox import MakeToolbox
 from samovar.values.secrecy import Secrets
 
@@ -77,3 +78,5 @@ class Services:
     """How much memory this process takes, for the journal; None: not measured."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Which of the run's tasks wait for a person."""

@@ -26,6 +26,8 @@ class Strand:
     """The branches that it is in, the outermost first, with `/` between them."""
     is_past: bool = False
     """In a run that branched from another: it is at or behind the visit from which all is done again."""
+    is_lost: bool = False
+    """An earlier process has cancelled its branch: nothing more is performed."""
     touched: str = ""
     """Names all that was done outside of the run before, on this strand; empty: nothing."""
     done: str = ""

@@ -39,7 +39,9 @@ async def taken_over(
     if found is None or found.outcome is None:
         return None
     for one in earlier.within(context.key):
-        await _take(earlier, services, one.intent, one.outcome)
+        inner = await _take(earlier, services, one.intent, one.outcome)
+        for exchange in inner.exchanges if inner else ():
+            services.conversations.note(exchange, inner.stamp)
     # Until its outcome is there as well, it is taken again: what it may be interrupted in is this.
     outcome = await _take(earlier, services, replace(found.intent, key=context.key), found.outcome)
     assert outcome is not None

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from samovar.errors import JournalError, LeaseLostError
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptRun,
@@ -29,6 +30,7 @@ class BestEffort:
     def __init__(self, run: KeptRun, lose: Callable[[JournalError], None]) -> None:
         """`lose`: told once, with the reason, if the run is not kept any more."""
         self.head: RunHead = run.head
+        self.asked, self.driven_s = run.asked, run.driven_s
         self._run, self._lose = run, lose
         self._lost: JournalError | None = None
         self._is_abandoned = False
@@ -52,8 +54,14 @@ class BestEffort:
                 "journal can be written, `samovar resume` continues; `samovar run --no-journal` needs none."
             ) from self._lost
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        await self._try(lambda: self._run.leave(key, outcome))
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
+        await self._try(lambda: self._run.leave(key, outcome, within=within))
+
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        return self._run.fork_of(key)
+
+    async def decide(self, fork: ForkEnds) -> None:
+        await self._try(lambda: self._run.decide(fork))
 
     async def step(self, step: KeptStep) -> None:
         await self._try(lambda: self._run.step(step))

@@ -8,49 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.effects import (
     AsksModel,
-    AsksUser,
-    FindsFiles,
-    LetsTimePass,
-    OutsideIntent,
-    ReadsFile,
-    RunsCommand,
-    WritesFile,
 )
-from samovar.actions.file_places import Search, Target
-from samovar.actions.file_system import Change
 from samovar.actions.list_items import Items
-from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import YES, Asking, Filled, Question, Reply
-from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
 from samovar.generation import (
     ExecutorFailed,
     Message,
-    MessagePart,
     ModelLoading,
     PromptEvent,
     TextGenerated,
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait, VisitKey
+from samovar.journal.base import Exchange, LoadWait
 from samovar.journal.inputs import digest_of
 from samovar.journal.kill_points import KillPoint, reach
-from samovar.language.workflow import State
-from samovar.running.deciding import ASKING, Deciding
-from samovar.running.frame import Frame
-from samovar.running.services import Services
+from samovar.running.conversations import answered
+from samovar.running.spending import Spending
+from samovar.running.visit_effects import VisitEffects
 from samovar.running.wishes import permitted
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,26 +51,17 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitContext:
+class VisitContext(VisitEffects):
     """One visit."""
 
-    services: Services
-    frame: Frame
-    state: State
-    number: int
-    """Number of the visit."""
-    key: VisitKey
-    """Its name in a journal."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
-    deciding: Deciding
-    """Finds out what the visit is performed with."""
-    since_s: float | None = None
-    """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
+    spending: Spending
+    """What it uses of the limits, with all within it."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
@@ -123,6 +97,7 @@ class VisitContext:
             forget=self.forget,
             tell=self.tell,
             time_s=services.time_s,
+            gone_s=self._gone_s,
             spent_so_far=self.spent_so_far,
             tools=services.make_tools(services.outside, self._at),
         )
@@ -138,78 +113,15 @@ class VisitContext:
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
-    @property
-    def _at(self) -> VisitOf:
-        return VisitOf(run=self.services.run, number=self.number)
-
-    async def run_command(self, command: Command) -> CommandResult:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
-        return await self._effect(RunsCommand(command=command))
-
-    async def read_file(self, target: Target, most_bytes: int) -> bytes:
-        self._check_touches()
-        return await self._effect(ReadsFile(target=target, most_bytes=most_bytes))
-
-    async def write_file(self, target: Target, change: Change) -> None:
-        self._check_touches()
-        await self._effect(WritesFile(target=target, change=change))
-
-    async def find_files(self, search: Search) -> list[str]:
-        self._check_touches()
-        return await self._effect(FindsFiles(search=search))
-
-    def _check_touches(self) -> None:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
-
-    async def _effect(self, intent: OutsideIntent[T]) -> T:
-        self.deciding.of_effect(intent)
-        return await self.services.outside.effect(intent, self._at)
-
-    async def ask_user(self, asking: Asking) -> Reply | None:
-        services, path = self.services, self.frame.prefix + self.state.name
-        secrets = services.secrets
-        mask = secrets.mask_whole if len(asking.parts) == 1 else secrets.mask
-        question = Question(
-            run=services.run,
-            visit=self.number,
-            path=path,
-            kind=asking.kind,
-            parts=tuple(
-                mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
-            ),
-            choices=asking.choices,
-            default=asking.default,
-        )
-        is_given = services.answers.has(path) or (services.yes and asking.is_approval)
-        asks = self.state.action is not None and self.state.action.verb in ASKING
-        self.deciding.of_question(question if asks and not is_given else None)
-        given = services.answers.next(path)
-        if given is not None or (services.yes and asking.is_approval):
-            reply = YES if given is None else Reply(given)
-            services.outside.user.answered(question, reply)
-            return reply
-        async with services.asking:
-            return await self._effect(AsksUser(question=question))
-
-    async def sleep(self, duration_s: float) -> None:
-        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
-            gone_s = self.services.outside.clock.now_s() - self.since_s
-            duration_s = min(duration_s, max(0.0, duration_s - gone_s))
-        await self._effect(LetsTimePass(duration_s=duration_s))
-
     def tell(self, event: ToolCalled | ToolFinished) -> None:
         """Raises `PastLimitError`: a call counts before it is done."""
         self.services.tell(replace(event, visit=self.number))
         if isinstance(event, ToolCalled):
-            self.frame.spending.spend(tool_calls=1)
+            self.spending.spend(tool_calls=1)
 
     def spent_so_far(self, reply: PromptReply) -> None:
         """Raises `PastLimitError`."""
-        self.frame.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
+        self.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
 
     def attempt_failed(
         self, error: SamovarError, figures: PromptFigures | None, wait_s: float | None
@@ -228,7 +140,7 @@ class VisitContext:
         )
         if figures is not None:
             self.failed.append(figures)
-            self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
+            self.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
     def stamp(self) -> str:
@@ -266,7 +178,7 @@ class VisitContext:
             raise
         if self.services.journal is not None:
             said.has_said(request.session, request.fork, self.stamp)
-            self.exchanges.append(_answered(asked, reply))
+            self.exchanges.append(answered(asked, reply))
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -316,19 +228,6 @@ class VisitContext:
             LoadWait(model=model, duration_s=end_s - begin_s)
             for model, (begin_s, end_s) in self.loads.items()
         )
-
-
-def _answered(asked: Exchange, reply: PromptReply) -> Exchange:
-    parts = reply.parts or (MessagePart(text=reply.text),)
-    return replace(
-        asked,
-        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
-        model=reply.model,
-        executor=reply.executor,
-        tokens=reply.tokens,
-        duration_s=reply.duration_s,
-        first_token_s=reply.first_token_s,
-    )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

@@ -13,19 +13,20 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.list_items import CommonAnswer
 from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
-from samovar.events import NOTHING, RunError, VisitStatus
+from samovar.events import NOTHING, PromptFigures, RunError, VisitStatus
 from samovar.generation import TokenCounts
-from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.base import Charges, Intent, KeptRun, KeptVisit, VisitOutcome
 from samovar.journal.inputs import digest_of
 from samovar.language.moment import at_moment
-from samovar.language.workflow import State, Transition
+from samovar.language.workflow import Limits, State, Transition
 from samovar.running.abort_files import AbortedError
 from samovar.running.deciding import Deciding
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.services import Services
-from samovar.running.spending import PastLimitError
+from samovar.running.spending import PastLimitError, Spending
+from samovar.running.strand import inside
 from samovar.running.taking import LOOKING, revealed, taken_over
 from samovar.running.uncertain import decided
 from samovar.running.visit_context import DoItems, RunChild, VisitContext
@@ -39,6 +40,10 @@ class Visited:
     entry: BegunVisit
     error: RunError | None
     """Why its action failed."""
+
+
+class LostBranchError(Exception):
+    """A branch that an earlier process has cancelled came to where it was then."""
 
 
 class Visiting:
@@ -67,7 +72,10 @@ class Visiting:
         if earlier is not None:
             earlier.arrive(frame, entry.key)
         kept = journal.recall(entry.key)
-        if kept is not None and kept.outcome is not None:
+        if frame.strand.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
+            self._recorder.leave(entry, VisitStatus.CANCELLED)
+            raise LostBranchError
+        if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:
             if earlier is not None:
                 earlier.came_back(frame, entry.key)
             outcome = revealed(services, kept.outcome)
@@ -100,10 +108,13 @@ class Visiting:
         for exchange in kept.exchanges:
             self._services.conversations.note(exchange, kept.stamp)
         self._services.conversations.note_below(entry.key)
-        entry = replace(entry, kept_duration_s=kept.duration_s)
+        tokens = kept.spent + self._services.conversations.spent_within(entry.key)
+        entry = replace(entry, kept_duration_s=kept.duration_s, kept_tokens=tokens)
         self._leave(frame, entry, outcome, kept.error)
-        spent = kept.spent + self._services.conversations.spent_within(entry.key)
-        self._spend(frame, outcome, spent)
+        used = kept.used
+        frame.spending.spend(
+            transitions=used.transitions, tokens=used.tokens, tool_calls=used.tool_calls, cost=used.cost
+        )
         return Visited(outcome=outcome, entry=entry, error=kept.error)
 
     # Now.
@@ -152,7 +163,8 @@ class Visiting:
             _note(action, context, outcome)
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
-        self._spend(frame, outcome, TokenCounts())
+        if outcome.figures:
+            frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
         return Visited(outcome=outcome, entry=entry, error=error)
 
     def _context(
@@ -171,6 +183,7 @@ class Visiting:
             state=state,
             number=entry.number,
             key=entry.key,
+            spending=Spending(Limits(), frame.spending),
             defaults=frame.defaults.at(entry.key.path, entry.key.nth),
             run_child=self._run_child,
             do_items=self._do_items,
@@ -208,6 +221,7 @@ class Visiting:
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
                 spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,
                 stamp=context.stamp,
@@ -216,7 +230,9 @@ class Visiting:
                 loads=context.load_waits,
             )
         )
-        await journal.leave(entry.key, kept)
+        action = context.state.action
+        is_whole = action is not None and action.is_made_of_visits
+        await journal.leave(entry.key, kept, within=inside(entry.key) if is_whole else None)
 
     def _learn(self, frame: Frame) -> None:
         self._recorder.learn(frame.secret_values)
@@ -230,12 +246,15 @@ class Visiting:
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
 
-    def _spend(self, frame: Frame, outcome: Outcome, spent: TokenCounts) -> None:
-        figures = outcome.figures
-        if figures:
-            spent = spent + figures.tokens
-        if figures or spent.generated:
-            frame.spending.spend(tokens=spent.generated, cost=figures.cost if figures else 0.0)
+
+def _used(spending: Spending, figures: PromptFigures | None) -> Charges:
+    """What a visit has used, with all within it."""
+    return Charges(
+        transitions=spending.transitions,
+        tokens=spending.tokens + (figures.tokens.generated if figures else 0),
+        tool_calls=spending.tool_calls,
+        cost=spending.cost + ((figures.cost or 0.0) if figures else 0.0),
+    )
 
 
 def _note(action: Action, context: VisitContext, outcome: Outcome) -> None:

@@ -23,6 +23,7 @@ from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.config.keys import NoKeyError, read_key
 from samovar.errors import ToolError
+from samovar.errors.installing import install_command
 from samovar.generation import ToolDefinition
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
 from samovar.processes.given_variables import allowed
@@ -42,7 +43,6 @@ CLOSED = -32000
 """What the package says of a connection that is closed."""
 CONNECT_S = 60.0
 """How long a server may take to start, and to say what it has."""
-INSTALL = "pip install 'samovar[mcp]'"
 
 
 @dataclass(slots=True)
@@ -140,15 +140,15 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
     try:
         from mcp import Client
     except ImportError as error:
-        message = f"The server {server.name!r} needs the package `mcp`: {INSTALL}"
+        message = f"The server {server.name!r} needs the package `mcp`: {install_command('samovar[mcp]')}"
         raise ToolError(message, tool=server.name) from error
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what a server does wrong is said in our errors
     if bool(server.command) == bool(server.url):
-        message = f"[servers.{server.name}] needs a `command` or a `url`, and not both."
+        message = f"{server.table} needs a `command` or a `url`, and not both."
         raise ToolError(message, tool=server.name)
     if server.sampling or server.elicitation:
         what = "sampling" if server.sampling else "elicitation"
-        message = f"[servers.{server.name}] {what}: what a server asks is not answered yet. Leave it out."
+        message = f"{server.table} {what}: what a server asks is not answered yet. Leave it out."
         raise ToolError(message, tool=server.name)
     with anyio.move_on_after(CONNECT_S) as limit:  # around the client, whose scopes end before it
         is_gone = anyio.Event()
@@ -203,7 +203,7 @@ def _secret(server: DeclaredServer, name: str, where: str) -> str:
     try:
         return read_key(where)
     except NoKeyError as error:
-        message = f"The header {name} of [servers.{server.name}]: {error}."
+        message = f"The header {name} of {server.table}: {error}."
         raise ToolError(message, tool=server.name) from None
 
 

@@ -59,9 +59,11 @@ class Guidance:
 
     def is_ready(self, form: Form | None) -> bool:
         """Whether `begin` has nothing to make that takes long."""
-        if form is None:
-            return self._vocabulary.has_pieces
-        return self._grammars is not None or self._maker.is_done
+        return self._vocabulary.has_pieces if form is None else self._grammars is not None
+
+    def begin_tables(self) -> None:
+        """Has made what every form needs, before any is asked for."""
+        self._beside.submit(self._make_tables)
 
     def begin(self, form: Form | None, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
         """Has made what the answer is held to; of choices (None) only the vocabulary is prepared.
@@ -84,6 +86,11 @@ class Guidance:
         with self._making:
             if not self._is_closed:
                 self._vocabulary.by_piece  # noqa: B018
+
+    def _make_tables(self) -> None:
+        with self._making:
+            if not self._is_closed and self._grammars is None:
+                self._grammars = self._made()
 
     def _matcher(self, form: Form, is_behind_reasoning: bool) -> Matcher:
         """Blocks: half a second for the first of a large vocabulary."""

@@ -135,6 +135,7 @@ class ModelLoad:
                 template = ChatTemplate.of(self._binding, self._weights, vocabulary)
                 arenas = self._arenas(vocabulary, store.result())
                 embedding = Embedding(self._embedded(vocabulary), self._cost.embedding_tokens)
+                guidance = self._guidance(vocabulary, template)
             except BaseException:  # the context is nobody's yet
                 if context.exception() is None:
                     context.result().close()
@@ -149,8 +150,10 @@ class ModelLoad:
                 arenas=arenas,
                 context=context.result(),
                 embedding=embedding,
-                guidance=self._guidance(vocabulary, template),
+                guidance=guidance,
             )
+        if self._spec.holds_forms:
+            guidance.begin_tables()
         self._binding.give_back_memory()  # of reading the vocabulary: two threads of their own kept some
         return self._model
 
