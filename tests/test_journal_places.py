@@ -15,6 +15,7 @@ import pytest
 
 from samovar.errors import JournalError, LeaseLostError
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptStep,
@@ -25,6 +26,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.journal.mounts import is_over_network
+from samovar.journal.people import AskedPeople, KeptQuestion
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.running.unkept import BestEffort
@@ -297,13 +299,29 @@ def test_a_file_system_of_another_machine_is_known(tmp_path: Path, place: str, e
 # A run that goes on without its journal --------------------------------------------------------------------
 
 
+class NobodyAsked:
+    """See `journal.people.AskedPeople`: there are no questions."""
+
+    def was_answered(self, key: VisitKey) -> bool:
+        return False
+
+    async def ask(self, question: KeptQuestion) -> str | None:
+        return None
+
+    async def answered(self, key: VisitKey) -> str:
+        raise AssertionError("nobody was asked")
+
+
 class Failing:
     """A kept run whose writes fail from the second on. Mutable: what it was told."""
 
     head = HEAD
     kept: Sequence[KeptVisit] = ()
+    asked: AskedPeople
+    driven_s = 0.0
 
     def __init__(self, *, abandons: bool, error: JournalError | None = None) -> None:
+        self.asked = NobodyAsked()
         self._abandons, self._error = abandons, error or JournalError("The disk is full.")
         self.told: list[str] = []
 
@@ -313,8 +331,14 @@ class Failing:
     async def intend(self, intent: Intent) -> None:
         self._write("intend")
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         self._write("leave")
+
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        return None
+
+    async def decide(self, fork: ForkEnds) -> None:
+        self._write("decide")
 
     async def step(self, step: KeptStep) -> None:
         self._write("step")
