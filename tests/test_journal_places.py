@@ -306,7 +306,7 @@ class NobodyAsked:
         return False
 
     async def ask(self, question: KeptQuestion) -> str | None:
-        return None
+        raise JournalError("The disk is full.")
 
     async def answered(self, key: VisitKey) -> str:
         raise AssertionError("nobody was asked")
@@ -384,6 +384,14 @@ async def test_a_journal_that_knows_that_it_knows_no_more_lets_the_run_go_on() -
     await run.intend(intent(is_repeatable=False))
     await run.end(RunStatus.COMPLETED)
     assert inner.told == ["intend", "leave", "abandon"]
+
+
+async def test_a_question_that_cannot_be_kept_is_asked_all_the_same() -> None:
+    lost: list[JournalError] = []
+    run = BestEffort(Failing(abandons=True), lost.append)
+    question = KeptQuestion.__new__(KeptQuestion)
+    assert await run.asked.ask(question) is None
+    assert len(lost) == 1
 
 
 async def test_a_run_that_another_process_drives_ends_whether_it_must_be_kept_or_not() -> None:
