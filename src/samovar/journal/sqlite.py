@@ -130,7 +130,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(f"Run {run} went on without being kept, and so it cannot continue.")
+                raise JournalError(f"Run {run} went on without being kept: nobody knows what it did then.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
