@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 TEXT = "x" * 1_500
@@ -73,7 +74,7 @@ def dbos(count: int) -> list[float]:
 def main() -> None:
     members: dict[str, Callable[[int], list[float]]] = {"langgraph": langgraph, "dbos": dbos}
     times = members[sys.argv[1]](int(sys.argv[2]))
-    taken = [1000 * (after - before) for before, after in zip(times, times[1:], strict=False)]
+    taken = [1000 * (after - before) for before, after in pairwise(times)]
     print(json.dumps({"median_ms": statistics.median(taken)}))
 
 

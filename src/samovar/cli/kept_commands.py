@@ -109,7 +109,7 @@ def answer(
     json: Json = False,
     events: Events = False,
     trust: Trust = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Answer a question of a run that waits for a person, and continue the run.

@@ -21,6 +21,7 @@ from samovar.background import beside
 from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptStep,
@@ -35,7 +36,7 @@ from samovar.journal.leases import LEASE_S, owner, renew_always
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
-from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.sqlite_run import Opened, SqliteRun, forks_of, opened
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -237,6 +238,12 @@ class SqliteJournal:
         with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            [number] = connection.execute("SELECT number FROM run WHERE id = ?", (run,)).fetchone()
+            yield from forks_of(connection, number)
 
     def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""

@@ -62,16 +62,21 @@ class Opened:
 
 def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
     """What is there of a run besides its visits."""
-    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,)).fetchall()
     [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
     return Opened(
         number=number,
         lease=lease,
         visits=visits,
         answers=answers_of(connection, number),
-        forks={fork.key: fork for fork in (from_json(row[0]) for row in rows)},
+        forks={fork.key: fork for fork in forks_of(connection, number)},
         driven_s=driven_s,
     )
+
+
+def forks_of(connection: Any, number: int) -> list[ForkEnds]:
+    """How the forks of a run have ended."""
+    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,))
+    return [from_json(row[0]) for row in rows]
 
 
 class SqliteRun:
