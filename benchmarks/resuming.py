@@ -70,7 +70,8 @@ class Noted(ThisMachine):
         self._file, self._run = file, run
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        number = command.environment.get("SAMOVAR_VALUE_1", "")
+        values = (one for name, one in command.environment.items() if name.startswith("SAMOVAR_VALUE_"))
+        number = next(values, command.text.split()[-1])
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{self._run} {number}\n")
         await anyio.lowlevel.checkpoint()

@@ -73,5 +73,39 @@ CREATE INDEX used_digest ON used (digest);
 INSERT OR IGNORE INTO used (run, digest) SELECT run, text FROM visit WHERE text IS NOT NULL;
 INSERT OR IGNORE INTO used (run, digest) SELECT number, head_text FROM run WHERE head_text IS NOT NULL;
 """
-OLDER = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = """
+ALTER TABLE run ADD COLUMN origin TEXT;    -- the id of the run that it takes outcomes from
+ALTER TABLE visit ADD COLUMN inputs TEXT;  -- digest of what it was performed with; NULL: there is none
+"""
+VERSION_5 = """
+ALTER TABLE run ADD COLUMN wish TEXT;         -- what somebody wants of the process that drives it
+ALTER TABLE run ADD COLUMN driven_s REAL NOT NULL DEFAULT 0;  -- how long processes have driven it
+CREATE TABLE question (
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    path        TEXT NOT NULL,
+    line        TEXT NOT NULL,
+    nth         INTEGER NOT NULL,
+    asked       TEXT NOT NULL,     -- the question, as codec.py writes it
+    answer      TEXT,              -- NULL: nobody has answered
+    PRIMARY KEY (run, path, line, nth)
+) WITHOUT ROWID;
+CREATE TABLE fork (
+    run         INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE,
+    path        TEXT NOT NULL,     -- of the visit that the branches began with
+    line        TEXT NOT NULL,
+    nth         INTEGER NOT NULL,
+    ends        TEXT NOT NULL,     -- how its branches ended, where that depends on which was first
+    PRIMARY KEY (run, path, line, nth)
+) WITHOUT ROWID;
+"""
+VERSION_6 = """
+CREATE TABLE body (                -- with rows of its own: in an index, one of 1 kB takes a page and a half
+    digest      TEXT PRIMARY KEY,  -- SHA-256 of the text in UTF-8
+    body        TEXT               -- NULL: it is in a file of that name beside the journal
+);
+INSERT INTO body (digest, body) SELECT digest, body FROM text;
+DROP TABLE text;
+ALTER TABLE body RENAME TO text;
+"""
+OLDER = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
 """Each leads from the one before it to the next."""

@@ -255,6 +255,18 @@ def test_a_file_that_another_process_has_locked_is_one_line(
     holder.close()
 
 
+async def test_a_run_that_went_on_unkept_is_never_driven_again(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    async with journal.begin(HEAD) as run:
+        await run.abandon("The disk was full.")
+    [kept] = journal.runs()
+    assert (kept.status, kept.message, kept.owner) == (RunStatus.UNKEPT, "The disk was full.", "")
+    with pytest.raises(JournalError, match="without being kept"):
+        async with journal.reopen("r1"):
+            pass
+    journal.close()
+
+
 MOUNTED = """22 1 0:20 / / rw - ext4 /dev/sda rw
 30 22 0:40 / /home rw,relatime shared:1 - nfs4 server:/home rw
 31 30 0:41 / /home/ann/local rw - xfs /dev/sdb rw

@@ -108,9 +108,18 @@ CREATE TABLE fork (
     PRIMARY KEY (run, path, line, nth)
 ) WITHOUT ROWID;
 """
+VERSION_6 = """
+CREATE TABLE body (                -- with rows of its own: in an index, one of 1 kB takes a page and a half
+    digest      TEXT PRIMARY KEY,  -- SHA-256 of the text in UTF-8
+    body        TEXT               -- NULL: it is in a file of that name beside the journal
+);
+INSERT INTO body (digest, body) SELECT digest, body FROM text;
+DROP TABLE text;
+ALTER TABLE body RENAME TO text;
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
+MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 

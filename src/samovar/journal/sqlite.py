@@ -124,11 +124,16 @@ class SqliteJournal:
         def take(connection: Any) -> tuple[int, int]:
             now_s = time.time()
             found = connection.execute(
-                "SELECT number, lease, owner, until_s FROM run WHERE id = ?", (run,)
+                "SELECT number, lease, owner, until_s, status FROM run WHERE id = ?", (run,)
             ).fetchone()
             if found is None:
                 raise NotFoundError("run", run)
-            number, lease, holder, until_s = found
+            number, lease, holder, until_s, status = found
+            if status == RunStatus.UNKEPT:
+                raise JournalError(
+                    f"Run {run} went on without being kept. What it did then is not known, and so it cannot "
+                    "continue."
+                )
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "

@@ -20,8 +20,8 @@ from samovar.files import write_whole
 from samovar.journal.codec import from_json, to_json, written
 from samovar.journal.kill_points import KillPoint, reach
 
-SHORT_CHARS = 2_000
-"""Up to here what is left of an outcome is in the row of its visit."""
+SHORT_CHARS = 700
+"""Up to here what is left of an outcome is in the row of its visit, which then needs no page of its own."""
 LONG_CHARS = 1_000_000
 """From here on a text is a file."""
 

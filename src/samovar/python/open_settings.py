@@ -39,5 +39,6 @@ class OpenSettings(TypedDict, total=False):
     journal_file: str | Path
     journal_days: int
     journal_bytes: int | str
+    wait: bool
     environment: Sequence[str]
     offline: bool

@@ -2,7 +2,7 @@
 
 Above: `guidance.py`, which has them made; `loading.py`, which begins. Below: `grammars.py`, `token_table.py`.
 A load leaves a core idle for most of the time, and the evaluation of a prompt leaves none. Without a table
-that was kept nothing is begun: reading a vocabulary twice takes longer than making the tables behind the load.
+that was kept nothing is begun: reading a vocabulary twice takes longer than making the tables after the load.
 """
 
 from __future__ import annotations
