@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from samovar.errors import JournalError, LeaseLostError
@@ -25,11 +24,12 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
-from samovar.journal.codec import from_json, to_json
+from samovar.journal.codec import to_json
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
 from samovar.journal.leases import LEASE_S
-from samovar.journal.sqlite_people import Looking, SqliteAsked, answers_of
+from samovar.journal.sqlite_opened import Opened
+from samovar.journal.sqlite_people import Looking, SqliteAsked
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -45,38 +45,6 @@ _GIVE_UP = (
 )
 """Visits that have not ended, of paths that begin with a text, in some branches."""
 _LAST = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """What the journal has of a run when it is opened."""
-
-    number: int
-    """Of its row."""
-    lease: int
-    visits: Sequence[KeptVisit] = ()
-    answers: Mapping[VisitKey, str] = field(default_factory=dict)
-    forks: Mapping[VisitKey, ForkEnds] = field(default_factory=dict)
-    driven_s: float = 0.0
-
-
-def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
-    """What is there of a run besides its visits."""
-    [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
-    return Opened(
-        number=number,
-        lease=lease,
-        visits=visits,
-        answers=answers_of(connection, number),
-        forks={fork.key: fork for fork in forks_of(connection, number)},
-        driven_s=driven_s,
-    )
-
-
-def forks_of(connection: Any, number: int) -> list[ForkEnds]:
-    """How the forks of a run have ended."""
-    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,))
-    return [from_json(row[0]) for row in rows]
 
 
 class SqliteRun:
