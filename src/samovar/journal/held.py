@@ -26,7 +26,7 @@ class HeldRun:
     def __init__(self, writer: Writer, head: RunHead, number: int, lease: int) -> None:
         self.head = head
         self._writer, self._number, self._lease = writer, number, lease
-        self._is_over = False
+        self.is_over = False
         self._counted_s = time.monotonic()
 
     def _rest(self) -> Callable[[Any], None]:
@@ -44,7 +44,7 @@ class HeldRun:
             )
 
         await self._writer.write(update, is_synced=True)
-        self._is_over = True
+        self.is_over = True
 
     async def renew(self) -> None:
         """The lease is good for another while. Raises `LeaseLostError`.
@@ -53,7 +53,7 @@ class HeldRun:
         """
 
         def update(connection: Any) -> None:
-            if not self._is_over:
+            if not self.is_over:
                 self._check(connection)
                 now_s = time.time()
                 connection.execute(
@@ -70,7 +70,7 @@ class HeldRun:
 
     def give_back(self) -> None:
         """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
-        if self._is_over:
+        if self.is_over:
             return
 
         rest = self._rest()

@@ -25,7 +25,7 @@ from samovar.journal.codec import to_json
 from samovar.journal.held import HeldRun
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
-from samovar.journal.opened import Opened
+from samovar.journal.sqlite_opened import Opened
 from samovar.journal.sqlite_people import Looking, SqliteAsked
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
