@@ -32,6 +32,8 @@ class VisitOf:
     """The id of the run."""
     number: int
     """Of the visit in the run, from 1."""
+    path: str = ""
+    """Path of its state."""
 
 
 class Commands(Protocol):

@@ -27,7 +27,7 @@ from samovar.running.ends import End, child_error, no_way_on, too_few, with_type
 from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
-from samovar.running.recorder import Recorder
+from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
@@ -68,6 +68,10 @@ class Loop:
         visited = await self._visiting.visit(frame, state)
         await give_others_a_turn()
         return visited.outcome, visited.error
+
+    def visit_context(self, frame: Frame, state: State, entry: BegunVisit) -> VisitContext:
+        """What a visit that begins in no diagram may use."""
+        return self._visiting.context(frame, state, entry)
 
     async def inside(self, frame: Frame, body: Body) -> End:
         """Drives the inner diagram of a composite for one item of a list."""

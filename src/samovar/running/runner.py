@@ -5,38 +5,34 @@ Above: the app and the doors. Below: `loop.py`, which goes from state to state; 
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import anyio
 
 from samovar.actions.computing import Computer
-from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import Outside, ThisMachine, World
+from samovar.actions.outside import Outside
 from samovar.actions.reached import Servers
-from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptRun, RunStatus
-from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
 from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
-from samovar.running.keeping import Keeping, kept_run
+from samovar.running.keeping import kept_run
 from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
+from samovar.running.runner_settings import RunnerSettings, first_defaults, limits_of
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import Decisions
@@ -44,55 +40,6 @@ from samovar.tools.servers import open_servers
 from samovar.tools.toolbox import ToolsOfVisit
 
 __all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerSettings:
-    """What a door can decide about a run. None leaves it to the workflow."""
-
-    model: str | None = None
-    """Used by every prompt, whatever it says."""
-    executor: str | None = None
-    """The name of the one that answers every prompt, whatever it says."""
-    seed: int | None = None
-    """The seed of the run (0 ≤ seed < 2³²): every prompt without a seed gets one derived from it, from its
-    state and from the number of the visit. The seeds of workflows do not count then."""
-    deterministic: bool = False
-    """Every prompt is answered alone, so that its answer is the same each time."""
-    settings: Settings = field(default_factory=Settings)
-    """For actions that read one."""
-    folder: Path = field(default_factory=Path.cwd)
-    """Where commands run, and where the abort file is looked for."""
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    """Where secret parameters that are not given are looked for."""
-    surroundings: Mapping[str, object] = field(default_factory=dict)
-    """What prompts may read besides variables."""
-    yes: bool = False
-    """Says yes if a workflow waits for a user or wants an approval."""
-    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What its questions are answered without asking, by path: one for every visit, or one for each."""
-    trusts: bool = False
-    """Every project counts as trusted for this run, or nothing is done that could need it."""
-    no_effects: bool = False
-    """No commands are run, and nothing else is done that has an effect outside of the run."""
-    outside: World = field(default_factory=ThisMachine)
-    """All that a run reaches besides its executor: commands, files, the user, and time."""
-    keeping: Keeping | None = None
-    """Where the run is kept; None: nowhere."""
-    lenient: bool = False
-    """Text that is not an action is a warning, in sub-workflows too."""
-    transitions: int | None = None
-    """The most that the run may take, those of sub-workflows counted along."""
-    duration_s: float | None = None
-    """The longest that the run may last."""
-    tokens: int | None = None
-    """The most that all prompts of the run may generate."""
-    depth: int | None = None
-    """How many sub-workflows may be within each other."""
-    prompt_timeout_s: float | None = None
-    """Seconds that a prompt without its own limit may wait for a token."""
-    items: int | None = None
-    """The most items of one list that something is done for each of."""
 
 
 def _ignore(_: Event) -> None:
@@ -153,9 +100,9 @@ class _Driven:
         self.keeping = keeping = runner.settings.keeping
         goes_on = keeping.goes_on if keeping else None
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
-        self.limits = _limits(workflow.limits, runner.settings)
+        self.limits = limits_of(workflow.limits, runner.settings)
         self.started = RunStarted(
-            run=goes_on.id if goes_on else _new_id(now_s),
+            run=goes_on.id if goes_on else new_id(now_s),
             workflow=workflow.name,
             path=workflow.path,
             secrets=workflow.secret_names,
@@ -216,25 +163,10 @@ class _Driven:
             yield self.settings.outside.in_place_of(servers)
 
     def _services(self, connection: Connection, servers: Servers, journal: KeptRun | None) -> Services:
-        settings = self.settings
-        return Services(
-            run=self.recorder.record.id,
-            library=self.runner.library,
-            folder=settings.folder,
-            settings=settings.settings,
-            surroundings=settings.surroundings,
-            connection=connection,
-            outside=replace(self.outside, servers=servers),
-            make_tools=ToolsOfVisit,
-            yes=settings.yes,
-            answers=GivenAnswers(settings.answers),
+        outside = replace(self.outside, servers=servers)
+        return replace(
+            services_of(self.runner, self.recorder, outside, connection),
             gate=self.prepared.gate,
-            allows_effects=not settings.no_effects,
-            asking=anyio.Lock(),
-            tell=self.recorder.tell,
-            secrets=self.recorder.secrets,
-            time_s=self.recorder.time_s,
-            computer=Computer(settings.settings.value_bytes),
             journal=journal,
             conversations=Conversations(journal.kept if journal else ()),
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
@@ -272,25 +204,29 @@ class _Driven:
             self.recorder.tell(event)
 
 
-def _new_id(now_s: float) -> str:
+def services_of(runner: Runner, recorder: Recorder, outside: Outside, connection: Connection) -> Services:
+    """What visits use that are made with the settings of a runner, and kept in no journal."""
+    settings = runner.settings
+    return Services(
+        run=recorder.record.id,
+        library=runner.library,
+        folder=settings.folder,
+        settings=settings.settings,
+        surroundings=settings.surroundings,
+        connection=connection,
+        outside=outside,
+        make_tools=ToolsOfVisit,
+        yes=settings.yes,
+        answers=GivenAnswers(settings.answers),
+        allows_effects=not settings.no_effects,
+        asking=anyio.Lock(),
+        tell=recorder.tell,
+        secrets=recorder.secrets,
+        time_s=recorder.time_s,
+        computer=Computer(settings.settings.value_bytes),
+    )
+
+
+def new_id(now_s: float) -> str:
+    """For a run that begins at that time, in seconds since 1970."""
     return f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-
-
-def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
-    """What the prompts of a run's own workflow use where they say nothing themselves."""
-    limits = _limits(workflow.limits, settings)
-    return PromptDefaults(
-        forced_model=settings.model,
-        forced_executor=settings.executor,
-        forced_seed=settings.seed,
-        deterministic=settings.deterministic,
-        timeout_s=limits.prompt_timeout_s,
-        tool_rounds=limits.tool_rounds,
-    ).below(workflow)
-
-
-def _limits(limits: Limits, settings: RunnerSettings) -> Limits:
-    """The workflow's limits, with those of the settings in front."""
-    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s", "items")
-    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    return replace(limits, **given)

@@ -118,7 +118,8 @@ class VisitContext:
 
     @property
     def _at(self) -> VisitOf:
-        return VisitOf(run=self.services.run, number=self.number)
+        path = self.frame.prefix + self.state.name
+        return VisitOf(run=self.services.run, number=self.number, path=path)
 
     async def run_command(self, command: Command) -> CommandResult:
         action = self.state.action

@@ -64,6 +64,18 @@ class Visiting:
             return self._again(frame, state, entry, kept.intent.entered_at, kept.outcome)
         return await self._now(frame, state, action, entry, kept)
 
+    def context(self, frame: Frame, state: State, entry: BegunVisit) -> VisitContext:
+        """What a visit that has begun now may use."""
+        return VisitContext(
+            services=self._services,
+            frame=frame,
+            state=state,
+            number=entry.number,
+            defaults=frame.defaults.at(entry.path, entry.visit_of_state),
+            run_child=self._run_child,
+            do_items=self._do_items,
+        )
+
     # As the journal has it.
 
     def _again(
@@ -99,16 +111,7 @@ class Visiting:
             entered_at=now_s,
             is_repeatable=action.is_repeatable or action.is_made_of_visits,
         )
-        context = VisitContext(
-            services=services,
-            frame=frame,
-            state=state,
-            number=entry.number,
-            defaults=frame.defaults.at(entry.path, entry.visit_of_state),
-            run_child=self._run_child,
-            do_items=self._do_items,
-            since_s=now_s if kept else None,
-        )
+        context = replace(self.context(frame, state, entry), since_s=now_s if kept else None)
         frame.begin_action()
         outcome = Outcome()
         try:
