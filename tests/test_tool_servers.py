@@ -19,7 +19,8 @@ import pytest
 
 from samovar.actions.outside import ThisMachine
 from samovar.actions.question import Question, Reply
-from samovar.actions.reached import VisitOf
+from samovar.actions.reached import ServerCall, VisitOf
+from samovar.actions.tools import ToolResult
 from samovar.config import Settings
 from samovar.config.declared import DeclaredServer
 from samovar.errors import ToolError
@@ -51,6 +52,12 @@ async def opened(folder: Path) -> AsyncIterator[ServersOfRun]:
             yield servers
 
 
+async def use(
+    servers: ServersOfRun, server: DeclaredServer, tool: str, arguments: dict[str, object], at: VisitOf
+) -> ToolResult:
+    return await servers.call_tool(ServerCall(server=server, tool=tool, arguments=arguments), at)
+
+
 def alive(number: int) -> bool:
     try:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
@@ -75,33 +82,33 @@ async def test_a_server_lists_its_tools_and_is_called(tmp_path: Path) -> None:
         listed = await servers.list_tools(SERVER, AT)
         names = [one.name for one in listed.definitions]
         assert names == sorted(names) and "add" in names and not listed.changed
-        result = await servers.call_tool(SERVER, "add", {"a": 2, "b": 3}, AT)
+        result = await use(servers, SERVER, "add", {"a": 2, "b": 3}, AT)
         assert (result.text, result.is_error) == ("5", False)
-        result = await servers.call_tool(SERVER, "fails", {}, AT)
+        result = await use(servers, SERVER, "fails", {}, AT)
         assert result.is_error and result.text
-        result = await servers.call_tool(SERVER, "binary", {}, AT)
+        result = await use(servers, SERVER, "binary", {}, AT)
         assert result.text == "see\n[image image/png, 4,000 characters of base64: not shown]"
-        result = await servers.call_tool(SERVER, "chatters", {}, AT)
+        result = await use(servers, SERVER, "chatters", {}, AT)
         assert result.text == "said"
-        result = await servers.call_tool(SERVER, "large", {"chars": 3_000_000}, AT)
+        result = await use(servers, SERVER, "large", {"chars": 3_000_000}, AT)
         assert len(result.text) < 2_100_000 and result.text.endswith("left out …]")
-        assert (await servers.call_tool(SERVER, "no-such-tool", {}, AT)).is_error
+        assert (await use(servers, SERVER, "no-such-tool", {}, AT)).is_error
 
 
 async def test_a_slow_call_is_given_up_and_the_next_one_is_answered(tmp_path: Path) -> None:
     slow = replace(SERVER, timeout_s=0.2)
     async with opened(tmp_path) as servers:
         await servers.list_tools(slow, AT)
-        result = await servers.call_tool(slow, "sleeps", {"seconds": 1.0}, AT)
+        result = await use(servers, slow, "sleeps", {"seconds": 1.0}, AT)
         assert result.is_error and "longer than 0.2 s" in result.text
 
 
 async def test_a_server_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
     async with opened(tmp_path) as servers:
         with pytest.raises(ToolError, match=r"'t' is gone .*status 7.*last words"):
-            await servers.call_tool(SERVER, "dies", {}, AT)
+            await use(servers, SERVER, "dies", {}, AT)
         with pytest.raises(ToolError):
-            await servers.call_tool(SERVER, "add", {"a": 1, "b": 1}, AT)
+            await use(servers, SERVER, "add", {"a": 1, "b": 1}, AT)
 
 
 @pytest.mark.parametrize(
@@ -127,20 +134,20 @@ async def test_a_server_gets_only_the_variables_that_are_allowed(
     monkeypatch.setenv("MY_API_KEY", "x")
     monkeypatch.setenv("MY_OTHER", "x")
     async with opened(tmp_path) as servers:
-        result = await servers.call_tool(replace(SERVER, environment=("MY_OTHER",)), "environment", {}, AT)
+        result = await use(servers, replace(SERVER, environment=("MY_OTHER",)), "environment", {}, AT)
         assert "MY_OTHER" in result.text and "MY_API_KEY" not in result.text and "PATH" in result.text
 
 
 async def test_a_server_may_ask_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path) as servers:
-        result = await servers.call_tool(SERVER, "asks", {}, AT)
+        result = await use(servers, SERVER, "asks", {}, AT)
         assert result.is_error and "elicitation" in result.text
-        assert (await servers.call_tool(SERVER, "add", {"a": 2, "b": 3}, AT)).text == "5"
+        assert (await use(servers, SERVER, "add", {"a": 2, "b": 3}, AT)).text == "5"
 
 
 async def test_nothing_is_left_of_a_server_and_of_what_it_started(tmp_path: Path) -> None:
     async with opened(tmp_path) as servers:
-        await servers.call_tool(SERVER, "leaves", {"file": str(tmp_path / "pids")}, AT)
+        await use(servers, SERVER, "leaves", {"file": str(tmp_path / "pids")}, AT)
         numbers = [int(one) for one in (tmp_path / "pids").read_text().split()]
         assert all(map(alive, numbers))
     await gone(*numbers)
@@ -150,13 +157,14 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
     program = f"""
 import anyio, sys
 from pathlib import Path
-from samovar.actions.reached import VisitOf
+from samovar.actions.reached import ServerCall, VisitOf
 from samovar.config.declared import DeclaredServer
 from samovar.tools.servers import open_servers
 async def main():
     server = DeclaredServer(name="t", command=(sys.executable, {PROGRAM!r}))
     async with open_servers("r", Path.cwd()) as servers:
-        await servers.call_tool(server, "leaves", {{"file": "pids"}}, VisitOf(run="r", number=1))
+        call = ServerCall(server=server, tool="leaves", arguments={{"file": "pids"}})
+        await servers.call_tool(call, VisitOf(run="r", number=1))
         print("ready", flush=True)
         await anyio.sleep(600)
 anyio.run(main)
@@ -264,9 +272,9 @@ async def test_a_server_by_http(tmp_path: Path, url: str, monkeypatch: pytest.Mo
                 await anyio.sleep(0.05)
     async with opened(tmp_path) as servers:
         assert "add" in [one.name for one in (await servers.list_tools(server, AT)).definitions]
-        assert (await servers.call_tool(server, "add", {"a": 2, "b": 3}, AT)).text == "5"
+        assert (await use(servers, server, "add", {"a": 2, "b": 3}, AT)).text == "5"
         with pytest.raises(ToolError) as raised:
-            await servers.call_tool(server, "dies", {}, AT)
+            await use(servers, server, "dies", {}, AT)
         assert "Bearer" not in str(raised.value)
 
 
@@ -322,7 +330,7 @@ async def test_the_reference_server_for_files(tmp_path: Path, filesystem_server:
     async with opened(tmp_path) as servers:
         listed = await servers.list_tools(server, AT)
         assert "read_text_file" in [one.name for one in listed.definitions]
-        result = await servers.call_tool(server, "read_text_file", {"path": str(root / "a.txt")}, AT)
+        result = await use(servers, server, "read_text_file", {"path": str(root / "a.txt")}, AT)
         assert result.text == "in the file"
-        result = await servers.call_tool(server, "read_text_file", {"path": "/etc/passwd"}, AT)
+        result = await use(servers, server, "read_text_file", {"path": "/etc/passwd"}, AT)
         assert result.is_error and "root:" not in result.text

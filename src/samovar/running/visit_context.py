@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from samovar.actions.attempts import nobody
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.effects import (
@@ -76,6 +77,8 @@ class VisitContext:
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
     """Of attempts that were followed by another, for the journal."""
+    aside: list[PromptReply] = field(default_factory=list)
+    """What servers had the model write, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -88,6 +91,7 @@ class VisitContext:
             settings=services.settings,
             surroundings=services.surroundings,
             ask=self.ask,
+            ask_aside=self.ask_aside,
             run_workflow=self.run_workflow,
             run_items=self.run_items,
             ask_user=self.ask_user,
@@ -160,10 +164,11 @@ class VisitContext:
                 mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
             ),
             choices=asking.choices,
+            is_from_server=asking.is_from_server,
             default=asking.default,
         )
-        given = services.answers.next(path)
-        if given is not None or (services.yes and asking.is_approval):
+        given = None if asking.is_from_server else services.answers.next(path)
+        if given is not None or (services.yes and asking.is_approval and not asking.is_from_server):
             reply = YES if given is None else Reply(given)
             services.outside.user.answered(question, reply)
             return reply
@@ -232,6 +237,18 @@ class VisitContext:
             self.exchanges.append(
                 Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
             )
+        return reply
+
+    async def ask_aside(self, request: PromptRequest) -> PromptReply:
+        """Raises `PastLimitError`. Whoever answers does nothing itself."""
+        messages = tuple(self._marked(message) for message in request.messages)
+        request = replace(
+            request, messages=messages, run=self.services.run, visit=self.number, allows_effects=False
+        )
+        connection = self.services.connection
+        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=nobody))
+        self.aside.append(reply)
+        self.frame.spending.spend(tokens=reply.tokens.generated, cost=reply.cost)
         return reply
 
     def _marked(self, message: Message) -> Message:

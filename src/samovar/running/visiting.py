@@ -165,7 +165,7 @@ class Visiting:
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
-                spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                spent=sum((one.tokens for one in (*context.failed, *context.aside)), TokenCounts()),
                 is_concealed=not references.is_empty,
             )
         )

@@ -16,11 +16,12 @@ from typing import Any
 from samovar.actions.base import brief
 from samovar.actions.effects import AcceptsTools, CallsTool, ListsTools
 from samovar.actions.question import Asking, Filled
-from samovar.actions.reached import ListedTools
+from samovar.actions.reached import ListedTools, ServerCall
 from samovar.actions.tools import OfferedTool, ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.errors import ToolError
 from samovar.generation import ToolDefinition
+from samovar.tools.answering import AnsweringServer
 from samovar.tools.base import Here
 from samovar.tools.permission import ask, may_call
 
@@ -78,7 +79,9 @@ class ServerTools:
             no = await ask(here, f"call {whole}", given, f"tool:{whole}")
             if no is not None:
                 return no
-        return await here.effect(CallsTool(server=self._server, tool=name, arguments=arguments))
+        answers = AnsweringServer(self._server, here)
+        call = ServerCall(server=self._server, tool=name, arguments=arguments, answers=answers)
+        return await here.effect(CallsTool(call=call))
 
 
 def _more(patterns: Sequence[str], found: Sequence[OfferedTool]) -> Iterator[OfferedTool]:
