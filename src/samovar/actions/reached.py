@@ -105,6 +105,8 @@ class ListedTools:
     """By their own names, in order."""
     changed: tuple[str, ...] = ()
     """Those that are not as they were when the server was used before."""
+    before: Mapping[str, ToolDefinition] = field(default_factory=dict)
+    """What those of them were like that there were then, as far as that is known."""
     left_out: tuple[str, ...] = ()
     """Names of others, which no model could call."""
     has_more: bool = False

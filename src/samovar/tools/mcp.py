@@ -77,7 +77,9 @@ class Served:
         changed = pinned.changed(self.server, definitions)
         if not changed:
             pinned.keep(self.server, definitions)
-        return ListedTools(definitions=definitions, changed=changed, left_out=tuple(left_out))
+        known = pinned.before(self.server) if changed else {}
+        before = {name: known[name] for name in changed if name in known}
+        return ListedTools(definitions=definitions, changed=changed, before=before, left_out=tuple(left_out))
 
     def _definition(self, name: str, description: str, schema: object) -> ToolDefinition:
         parameters = json.dumps(schema, ensure_ascii=False)
