@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.signals import not_ignored_by_children
 from samovar.processes.guard import is_guard
 
 PROGRAM = Path(__file__).parent.parent / "tests" / "fake_claude.py"
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    not_ignored_by_children()
     runs = stop_many(given.runs, given.seed)
     for stop, count in sorted(Counter(one.stop for one in runs).items()):
         print(f"{count:4} × {stop}")

@@ -33,6 +33,7 @@ def page(results: Path) -> str:
     if not there:
         raise FileNotFoundError(f"There are no results in {results}: run a benchmark with --out {results}")
     here = there[0]
+    versions = dict.fromkeys(version for one in there for version in one["versions"].split(", "))
     dates = [one["date"] for one in [*there, *(found["goals"] or {"lines": {}})["lines"].values()]]
     when = f"on {dates[0]}" if len(set(dates)) == 1 else f"between {min(dates)} and {max(dates)}"
     parts = [
@@ -40,7 +41,7 @@ def page(results: Path) -> str:
         f"Measured {when} with the default model ({here['model']}) on a shared machine: "
         f"{here['machine']}. Ratios and medians carry over to other machines; absolute times do "
         "not. The middle half of the measurements is in brackets. Each round is a separate process, and the "
-        f"contenders take turns. {here['versions']}. This page is written by "
+        f"contenders take turns. {', '.join(versions)}. This page is written by "
         "`python -m benchmarks.plots RESULTS`.\n",
     ]
     for name in RESULTS:

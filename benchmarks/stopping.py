@@ -24,6 +24,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.signals import not_ignored_by_children
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LATEST_S = 1.5
 """The last instant at which the first signal is sent, after the start."""
@@ -158,6 +160,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    not_ignored_by_children()
     stops = stop_many(given.runs, given.seed)
     for signals, count in sorted(Counter(" ".join(one.name for one in stop.sent) for stop in stops).items()):
         print(f"{count:4} × {signals}")

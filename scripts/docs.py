@@ -37,6 +37,7 @@ def commands_page() -> str:
     ]
     for name, command in root.commands.items():
         parts.append(_command(name, command))
+        parts += [_command(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
     parts += ["## Settings\n", _settings(), "## Errors\n", _errors()]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -293,6 +294,7 @@ _OF_EXECUTORS = {
     "budget": "its memory is within the budget",
     "evaluated": "it tells what it evaluated and what it reused",
     "usage": "it tells what an answer took",
+    "cost": "it tells what an answer cost",
 }
 """Of `ExecutorAbilities`, in words."""
 

@@ -99,7 +99,9 @@ class FakeAgent:
         if "BROKEN" in words:
             raise acp.RequestError.internal_error()
         if "TOOLS" in words:
-            return await self.ask(session_id)
+            return await self.ask(session_id, title="touch x", raw_input={"command": "touch x"})
+        if "USES" in words:  # USES {what it asks for}
+            return await self.ask(session_id, **json.loads(words[words.index("USES") + 4 :]))
         if "READS" in words:
             try:
                 await self.client.read_text_file(session_id=session_id, path="/etc/passwd")
@@ -120,13 +122,13 @@ class FakeAgent:
         usage = Usage(total_tokens=15, input_tokens=10 * len(said), output_tokens=5, cached_read_tokens=3)
         return PromptResponse(stop_reason="end_turn", usage=usage)
 
-    async def ask(self, session: str) -> Any:
+    async def ask(self, session: str, **wanted: Any) -> Any:
         options = [
             PermissionOption(option_id="always", name="Always", kind="allow_always"),
             PermissionOption(option_id="yes", name="Yes", kind="allow_once"),
             PermissionOption(option_id="no", name="No", kind="reject_once"),
         ]
-        call = ToolCallUpdate(tool_call_id="1", title="touch x", raw_input={"command": "touch x"})
+        call = ToolCallUpdate.model_validate({"tool_call_id": "1", "title": "it", **wanted})
         answer = await self.client.request_permission(session_id=session, tool_call=call, options=options)
         await self.say(session, f"It was {answer.outcome.option_id}.")
         return PromptResponse(stop_reason="end_turn")

@@ -9,6 +9,7 @@ from zlib import crc32
 
 import anyio
 import pytest
+from benchmarks.signals import not_ignored_by_children
 from hypothesis import HealthCheck, settings
 
 from samovar.models.package import fetch
@@ -27,6 +28,8 @@ settings.register_profile(
 )
 settings.register_profile("repeatable", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("repeatable")
+
+not_ignored_by_children()
 
 LONGEST_ID = 40
 """Characters that one parameter has in the name of a test."""
@@ -94,6 +97,7 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.delenv("PYTHONDEVMODE", raising=False)
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))  # and writes into the user's
         yield
         close_warm()
 

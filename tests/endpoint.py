@@ -39,6 +39,8 @@ class Behaviour:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: object = None
     """Of an error."""
+    echoes: bool = False
+    """The text is the key that it was sent, in pieces."""
     fault: Fault | None = None
     """`silence`: after the first piece; `before`: nothing at all; `steady`: pieces without an end."""
 
@@ -209,6 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _pieces(behaviour: Behaviour, received: Received, schema: Any) -> list[str]:
+    if behaviour.echoes:
+        sent = "it was " + received.headers.get("authorization", received.headers.get("x-api-key", "nothing"))
+        return [sent[start : start + 7] for start in range(0, len(sent), 7)]
     if behaviour.pieces is not None:
         return list(behaviour.pieces)
     if schema is not None:

@@ -159,6 +159,9 @@ class Claude:
             sys.stdout.write("x" * 20_000_000 + "\n")
         elif "TOOLS" in text:
             self.permission("Bash", {"command": "touch x"})
+        elif "USES" in text:  # USES TOOL {what it is given}
+            _, tool, given = text[text.index("USES") :].split(" ", 2)
+            self.permission(tool, json.loads(given))
         elif "LONG" in text:
             self.text("too much")
             self.stop("max_tokens")

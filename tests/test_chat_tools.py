@@ -30,6 +30,7 @@ from samovar.preflight.trusting import open_gate
 from samovar.running.gate import Gate
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.talking import Talking, open_talking, talk_workflow
+from samovar.values.secrecy import Secrets
 from tests.bench import Bench, Told
 from tests.endpoint import Behaviour, ScriptedServer, served
 from tests.test_chat_command import Terminal, asked_by, is_prompt, plain
@@ -217,7 +218,7 @@ async def test_an_error_of_tools_leaves_the_talk_as_it_was(bench: Bench, tree: C
 
 
 def desk(tree: ChatTree) -> Desk:
-    return Desk(conversation=tree, settings=Settings(), options=OPTIONS)
+    return Desk(conversation=tree, settings=Settings(), options=OPTIONS, hidden=Secrets())
 
 
 def test_tools_are_shown_changed_and_checked(tree: ChatTree) -> None:

@@ -16,7 +16,8 @@ import pytest
 from benchmarks.left_behind import stop_many
 
 from samovar.processes import children as module
-from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
+from samovar.processes.given_variables import allowed
 from samovar.processes.guard import Guard, is_guard
 from tests.test_claude_code import is_running
 

@@ -31,7 +31,7 @@ from samovar.errors import (
     UnreachableError,
     UsageError,
 )
-from samovar.executors.base import PromptReply, PromptRequest, Wish
+from samovar.executors.base import Deed, PromptReply, PromptRequest, Wish
 from samovar.executors.claude_code import ClaudeCodeConnection, ClaudeCodeExecutor
 from samovar.executors.claude_flags import usual_variables
 from samovar.executors.table import Parts
@@ -225,7 +225,8 @@ async def test_the_person_is_asked_what_it_may_do(place: Place, says: bool) -> N
         return says
 
     reply = await place.ask("TOOLS", permission="ask", permits=permits)
-    assert wishes == [Wish(program="claude", what="Bash", details='{"command": "touch x"}')]
+    deeds = (Deed(kind="shell", words=("touch", "x")),)
+    assert wishes == [Wish(program="claude", what="Bash", details='{"command": "touch x"}', deeds=deeds)]
     assert reply.text == ("It was allow." if says else "It was deny.")
     assert reply.reasoning == "First I look.", "what is said before a tool is used is not the answer"
 

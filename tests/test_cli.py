@@ -36,6 +36,7 @@ def environment(folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "OLLAMA_MODELS": str(folder / "ollama"),
         "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_STATE_HOME": str(folder.parent / f"{folder.name}-state"),
         "NO_COLOR": "1",
         "COLUMNS": "200",
     }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,11 @@ from samovar.executors.probing import (
     probe_program,
     version_of,
 )
+from samovar.journal.looking import look, users_of
 from samovar.memory import limits_bytes
 from tests.test_cli import TIMEOUT_S, environment
+from tests.test_cli import samovar as run_samovar
+from tests.test_cli import write as write_workflow
 from tests.test_config_command import KEY, write_project, write_user
 from tests.warm import warm
 
@@ -43,6 +49,7 @@ ABOUT = (
     "settings",
     "trust",
     "folders",
+    "journal",
     "models",
     "model",
     "executors",
@@ -349,3 +356,82 @@ def test_the_limits_of_groups_are_told(tmp_path: Path) -> None:
     (group / "memory.max").write_text("1000000\n")
     (group / "memory.current").write_text("10\n")
     assert limits_bytes(tmp_path) == [1000000]
+
+
+# The journal -------------------------------------------------------------------------------------------
+
+
+def journal_of(folder: Path) -> Path:
+    """The file of a run that was kept."""
+    write_workflow(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    done = run_samovar(folder, "run", "w.md", "--journal", "state/samovar/journal.db", "-q")
+    assert done.returncode == 0, done.stderr
+    return folder / "state" / "samovar" / "journal.db"
+
+
+def journal_row(folder: Path, verdict: str, **variables: str) -> Mapping[str, Any]:
+    [row] = [one for one in of(findings(folder, variables=variables), "journal") if one["verdict"] == verdict]
+    return row
+
+
+def test_the_journal_has_its_place_its_size_and_its_schema(folder: Path) -> None:
+    assert journal_row(folder, "ok")["what"].endswith("journal.db: no run has been kept yet")
+    file = journal_of(folder)
+    before = file.read_bytes()
+    what = journal_row(folder, "ok")["what"]
+    assert re.fullmatch(rf"{re.escape(str(file))}: 1 run, \d+ kB of .*; schema \d+; whole", what)
+    assert file.read_bytes() == before
+    assert "is off" in journal_row(folder, "ok", SAMOVAR_JOURNAL="off")["what"]
+    named = journal_row(folder, "ok", SAMOVAR_JOURNAL_FILE=str(folder / "other.db"))
+    assert named["what"].startswith(str(folder / "other.db"))
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4096 + 8 : 4096 + 400] = bytes(392)
+    file.write_bytes(content)
+
+
+def later(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "says", "fix"),
+    [
+        (damage, "wrong", "is damaged", ".recover | sqlite3 "),
+        (later, "wrong", "written by a later version of Samovar", "-m pip install --upgrade samovar"),
+        (lambda file: file.write_bytes(b"something else" * 500), "wrong", "not a database", "JOURNAL_FILE="),
+        (lambda file: file.chmod(0o644), "doubtful", "may be read by others", "chmod 600 "),
+    ],
+)
+def test_what_is_wrong_with_the_journal_has_what_fixes_it(
+    folder: Path, change: Callable[[Path], object], verdict: str, says: str, fix: str
+) -> None:
+    change(journal_of(folder))
+    row = journal_row(folder, verdict)
+    assert says in row["what"] and fix in row["fix"]
+    done = doctor(folder)
+    assert done.returncode == (verdict == "wrong") and f"→ {row['fix']}" in done.stdout
+
+
+def test_a_look_for_damage_that_takes_too_long_is_broken_off(folder: Path) -> None:
+    file = journal_of(folder)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executemany(
+            "INSERT INTO text (digest, body) VALUES (?, ?)", ((str(one), "x" * 200) for one in range(20_000))
+        )
+        connection.commit()
+    found = look(file, check_s=0.0)
+    assert (found.is_checked, found.damage, found.runs) == (False, None, 1)
+    assert look(file).is_checked
+
+
+def test_who_has_the_journal_open_is_said(folder: Path) -> None:
+    file = journal_of(folder)
+    words = [sys.executable, "-c", "import sys; f = open(sys.argv[1]); print(flush=True); input()", str(file)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        assert [one for one in users_of(file) if f"({other.pid})" in one]
+        other.communicate(b"\n", timeout=TIMEOUT_S)

@@ -10,16 +10,15 @@ import anyio
 import pytest
 
 from samovar.config.declared import DeclaredExecutor
+from samovar.config.providers import ANTHROPIC, OPENAI
 from samovar.errors import AuthError, SamovarError, UnreachableError, UsageError
-from samovar.executors import anthropic, endpoint, openai
+from samovar.executors import endpoint
 from samovar.executors.endpoint import endpoint_of, is_this_machine
 from samovar.executors.endpoint_forms import ToolNames
 from samovar.generation import Message, TokenCounts
 from tests.endpoint import Behaviour, closed_port, served
 from tests.executor_makers import KEY, endpoint_rig, llama_server, request, url_for
 from tests.test_executor_contract import TOOLS, ignore
-
-OPENAI, ANTHROPIC = openai.PROVIDER, anthropic.PROVIDER
 
 
 def declared(**keys: Any) -> DeclaredExecutor:
@@ -57,9 +56,10 @@ def test_a_key_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
         ({}, {"OPENAI_API_KEY": "  "}, AuthError, "needs a key"),
         ({"key": KEY}, {}, UsageError, 'as "env:NAME" or "file:PATH"'),
         ({"key": f"key:{KEY}"}, {}, UsageError, "never written into a file"),
-        ({"key": "env:MINE"}, {}, AuthError, "the variable MINE is empty, or is not there"),
+        ({"key": "env:MINE"}, {}, AuthError, "the variable MINE is not set"),
         ({"key": "env:MINE"}, {"MINE": f"{KEY}\nx: y"}, AuthError, "characters that no key has"),
         ({"key": "file:/no/such/file"}, {}, AuthError, "cannot be read: No such file"),
+        ({"key": "file:/dev/zero"}, {}, AuthError, "the file /dev/zero is not a regular file"),
         ({"url": "localhost:8080"}, {}, UsageError, "expected an address"),
         ({"url": "http://x:99999/v1"}, {}, UsageError, "expected an address"),
         ({"url": "ftp://x/v1"}, {}, UsageError, "expected an address"),

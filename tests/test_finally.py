@@ -38,7 +38,7 @@ FRONT = "finally: Clean"
             'Log "a"',
             "limits: {transitions: 1}",
             Ending.LIMITED,
-            "limit: The run made more than 1 transitions.",
+            "limit: The run made more than 1 transition.",
         ),
         ("Wait 1 h", "limits: {duration: 10ms}", Ending.LIMITED, "limit: The run took longer than 0.01 s"),
         ('Prompt "a"', "limits: {tokens: 1}", Ending.LIMITED, "limit: The run generated 2 tokens"),

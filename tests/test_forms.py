@@ -302,7 +302,7 @@ async def test_forced_text_is_spelled_byte_by_byte_where_no_token_says_it(tmp_pa
     async with loaded(path) as model:
         vocabulary: Vocabulary = model._arenas.vocabulary
         pieces = [vocabulary.piece(token) for token in range(vocabulary.size)]
-        spell = TokenSpelling(vocabulary, pieces)
+        spell = TokenSpelling(vocabulary, vocabulary.ends, max(map(len, pieces)))
         for raw in (b"hi the", b" hi", "é漢".encode(), b"\xe6\xbc", b"<s>", b"\xff\x00"):
             assert b"".join(pieces[token] for token in spell(raw)) == raw
 

@@ -117,9 +117,9 @@ def test_runs_lists_and_shows(folder: Path) -> None:
     run = str(kept["run"])
     listed = samovar(folder, "runs", "--journal", "j.db")
     assert run in listed.stdout and "completed" in listed.stdout
-    told = json.loads(samovar(folder, "runs", run[-4:], "--journal", "j.db", "--json").stdout)
+    told = json.loads(samovar(folder, "runs", "show", run[-4:], "--journal", "j.db", "--json").stdout)
     assert [one["path"] for one in told["states"]] == ["A", "B", "C"]
-    assert samovar(folder, "runs", "nothing", "--journal", "j.db").returncode == 2
+    assert samovar(folder, "runs", "show", "nothing", "--journal", "j.db").returncode == 2
     assert "interrupted" in samovar(folder, "runs", "--journal", "j.db", "--status", "x").stderr
 
 

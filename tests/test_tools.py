@@ -288,7 +288,7 @@ async def test_what_writes_is_asked_about_and_refused_where_nobody_can_be(bench:
     told = Told([write, "done"])
     await bench.run(workflow, told)
     assert "user does not allow" in given(told, 1)[0] and not (bench.folder / "out").exists()
-    assert asked == ["The model wants to write 1 characters to a file: out/a.txt"]
+    assert asked == ["The model wants to write 1 character to a file: out/a.txt"]
     rules = Settings(allow=("write:out/**",))
     bench.settings = RunnerSettings(folder=bench.folder, outside=ThisMachine(no), settings=rules)
     await bench.run(workflow, Told([write, "done"]))

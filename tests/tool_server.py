@@ -67,6 +67,13 @@ def environment() -> str:
 
 
 @server.tool()
+def everything(file: str) -> str:
+    """All its variables, and, into a file, the arguments of all processes."""
+    Path(file).write_bytes(b"\n".join(one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline")))
+    return "\n".join(f"{name}={value}" for name, value in os.environ.items())
+
+
+@server.tool()
 def leaves(file: str) -> str:
     """Starts a program that goes on."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)

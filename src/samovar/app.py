@@ -234,12 +234,14 @@ async def open_app(
 
 def _on_llama(settings: Settings, stack: AsyncExitStack) -> Engine:
     from samovar.engines.llama.engine import LlamaEngine
+    from samovar.engines.llama.token_table import KeptTables
 
-    snapshots = None
-    if settings.snapshots_bytes and open_store(settings).is_anywhere:
+    snapshots, store = None, open_store(settings)
+    if settings.snapshots_bytes and store.is_anywhere:
         snapshots = open_snapshots(settings)
         stack.push_async_callback(_in_thread, snapshots.close)
-    return LlamaEngine(snapshots, open_tuned(settings))
+    tables = KeptTables(store.folder.parent / "tokens") if store.is_anywhere else None
+    return LlamaEngine(snapshots, open_tuned(settings), tables=tables)
 
 
 def _scripted(script: Script) -> Engine:

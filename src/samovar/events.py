@@ -41,6 +41,8 @@ class Ending(StrEnum):
     STUCK = "stuck"
     """No transition was true."""
     CANCELLED = "cancelled"
+    WAITING = "waiting"
+    """All that is left of it waits for people; it is kept, and can continue."""
 
     @property
     def exit_status(self) -> int:
@@ -48,7 +50,7 @@ class Ending(StrEnum):
         return _EXIT_STATUS.get(self, 1)
 
 
-_EXIT_STATUS = {Ending.COMPLETED: 0, Ending.STUCK: 3, Ending.CANCELLED: 130}
+_EXIT_STATUS = {Ending.COMPLETED: 0, Ending.STUCK: 3, Ending.WAITING: 4, Ending.CANCELLED: 130}
 
 
 class VisitStatus(StrEnum):
@@ -247,6 +249,8 @@ class StateLeft(Happening):
     """The variables that the action set, by name."""
     is_kept: bool = False
     """It was done in an earlier process, and is taken from the journal."""
+    kept_tokens: TokenCounts = field(default_factory=TokenCounts)
+    """Tokens of an earlier process that no other event has: of attempts that failed, and of visits within."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,20 @@ for where they are, and `files.py`. What may not be looked at counts as not ther
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samovar.errors import UsageError
-from samovar.files import is_file, is_folder
+from samovar.errors import SamovarError, UsageError
+from samovar.files import is_file, is_folder, read_text
 from samovar.projects.places import levels, user_folder
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
+_DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
 """The folder of the workflows and prompts that come with Samovar."""
 
@@ -139,3 +141,11 @@ def files_by_name(folders: Sequence[tuple[str, Path]], kind: str) -> Mapping[str
             files.sort(key=lambda file: file[1] != first)
             found.setdefault(name, []).extend(files)
     return dict(sorted(found.items()))
+
+
+def is_workflow(path: Path) -> bool:
+    """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
+    try:
+        return _DIAGRAM.search(read_text(path)) is not None
+    except SamovarError:
+        return False

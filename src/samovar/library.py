@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from samovar.folders import (
     file_named,
     files_below,
     files_by_name,
+    is_workflow,
     is_written_as_path,
     name_below,
     name_of,
@@ -39,7 +39,6 @@ from samovar.projects.trust import text_digest
 SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"
 """The name of a workflow that is not a file's."""
-_DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
 class Library:
@@ -56,6 +55,7 @@ class Library:
         # By file, as it was when it was last read: its time of change, and what it says.
         self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
         self._prompts: dict[Path, tuple[int, Prompt]] = {}
+        self._replaced: dict[str, Prompt] = {}
         # By kind: when its names were listed, in seconds of the monotonic clock, and they.
         self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
@@ -177,7 +177,7 @@ class Library:
         read_ns, workflow = self._workflows.get((path, lenient), (None, None))
         if workflow is None or read_ns != changed_ns:
             text = read_text(path)
-            workflow = replace(self._parse(text, path, name, lenient), digest=text_digest(text))
+            workflow = replace(self._parse(text, path, name, lenient), digest=text_digest(text), source=text)
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
 
@@ -199,18 +199,25 @@ class Library:
 
         Raises `NotFoundError` with the nearest name, `UsageError`, `FaultsError`.
         """
-        if workflow is not None and name in workflow.prompts:
-            return workflow.prompts[name]
+        if name in (own := {**(workflow.prompts if workflow else {}), **self._replaced}):
+            return own[name]
         if (path := self._prompt_path(name, workflow)) is None:
             raise NotFoundError("prompt", name, self._prompt_names(workflow))
         return self._read_prompt(path, name)
+
+    def replace_prompts(self, texts: Mapping[str, str], workflow: Workflow) -> None:
+        """From now on these are the texts of prompts, by name. Raises `NotFoundError`, `FaultsError`."""
+        for name, text in texts.items():
+            if name != SYSTEM_PROMPT:
+                self.prompt(name, workflow=workflow)
+            self._replaced[name] = parse_prompt(text, name=name, path=None, partials=self.partial)
 
     def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
         if workflow is not None and workflow.path is not None:
             beside = workflow.path.parent
             if found := file_below(beside / "prompts", name):
                 return found
-            if (found := file_below(beside, name)) and not _is_workflow(found):
+            if (found := file_below(beside, name)) and not is_workflow(found):
                 return found
         return file_named(self._folders, "prompts", name)
 
@@ -233,13 +240,15 @@ class Library:
 
     def partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
-        path = self._prompt_path(name, None)
-        return None if path is None else self._read_prompt(path, name).template.text
+        if (found := self._replaced.get(name)) is None and (path := self._prompt_path(name, None)):
+            found = self._read_prompt(path, name)
+        return found.template.text if found else None
 
     def system_prompt(self, workflow: Workflow | None) -> Prompt | None:
         """The default system prompt: the prompt named `.system`; None when there is none."""
-        if workflow is not None and SYSTEM_PROMPT in workflow.prompts:
-            return workflow.prompts[SYSTEM_PROMPT]
+        own = workflow.prompts if workflow else {}
+        if (found := self._replaced.get(SYSTEM_PROMPT) or own.get(SYSTEM_PROMPT)) is not None:
+            return found
         path = self._prompt_path(SYSTEM_PROMPT, workflow)
         return None if path is None else self._read_prompt(path, SYSTEM_PROMPT)
 
@@ -289,11 +298,3 @@ class Library:
             fault=fault,
             shadows=tuple(shadows),
         )
-
-
-def _is_workflow(path: Path) -> bool:
-    """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
-    try:
-        return _DIAGRAM.search(read_text(path)) is not None
-    except SamovarError:
-        return False

@@ -9,6 +9,7 @@ from samovar.actions.answers import is_json
 from samovar.actions.base import ActionContext
 from samovar.actions.options import Chosen
 from samovar.errors import ActionError, CutOffError, Place, TimedOutError
+from samovar.errors.counting import counted
 from samovar.executors.base import PromptReply, cut_off
 from samovar.generation import FinishReason
 
@@ -24,7 +25,8 @@ def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | N
     if reply.finish_reason is FinishReason.CANCELLED:
         return ActionError("The answer was cancelled.", place=place)
     if reply.cut == "call" and reply.finish_reason is FinishReason.LENGTH:
-        why = f"The answer was cut off within a call of a tool, after {reply.tokens.generated} tokens"
+        after = counted(reply.tokens.generated, "token")
+        why = f"The answer was cut off within a call of a tool, after {after}"
         why = f"{why} (max_tokens is {chosen.options.max_tokens})."
         return CutOffError(why, text=reply.text, place=place)
     if reply.cut and chosen.options.held_by:
@@ -45,6 +47,6 @@ def warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> N
     elif reply.finish_reason is FinishReason.LENGTH:
         thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
         context.warn(
-            f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
+            f"The answer was cut off after {counted(reply.tokens.generated, 'token')}{thought} "
             f"(max_tokens is {chosen.options.max_tokens})."
         )

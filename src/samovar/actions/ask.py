@@ -34,6 +34,7 @@ class _Asks(Action):
     """An action that asks a person: what all of them have of it."""
 
     effect: ClassVar[str | None] = None
+    asks_person: ClassVar[bool] = True
 
     text: Value
 
@@ -128,7 +129,7 @@ class AskUser(_Asks):
         reply = await context.ask_user(asking)
         if reply is None:
             raise UnansweredError(
-                "Ask needs a person at a terminal, or --answer STATE=VALUE.", place=self.place
+                "Ask needs a person at a terminal, --answer STATE=VALUE, or --wait.", place=self.place
             )
         said = Reply(asking.default) if not reply.text and asking.default else asking.reply(reply.text)
         if said is None:
@@ -190,10 +191,12 @@ class Approve(_Asks):
             with context.move_on_after(limit_s) as limit:
                 reply = await context.ask_user(asking)
             if limit.cancelled_caught:
-                raise RefusedError(f"Nobody approved within {limit_s:g} s.", place=self.place)
+                whole_s = limit_s + context.gone_s
+                raise RefusedError(f"Nobody approved within {whole_s:g} s.", place=self.place)
         if reply is None:
             raise UnansweredError(
-                "Approve needs a person at a terminal, --yes, or --answer STATE=yes.", place=self.place
+                "Approve needs a person at a terminal, --yes, --answer STATE=yes, or --wait.",
+                place=self.place,
             )
         if asking.reply(reply.text) != YES:
             raise RefusedError("The user said no.", place=self.place)

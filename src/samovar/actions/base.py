@@ -79,7 +79,7 @@ class ActionContext:
     """Where the program was started; relative paths of commands begin here."""
     settings: Settings  # every one, to read
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
-    """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
+    """Has a prompt answered; the runner adds the run and the visit, and passes on what happens."""
     run_workflow: CallWorkflow
     ask_user: AskAction
     """Asks a person; None: there is nobody who could answer."""
@@ -101,20 +101,19 @@ class ActionContext:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep  # until so many seconds have passed
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
-    run_items: RunItems = no_items  # performs something for each item of a list
+    run_items: RunItems = no_items  # for each item of a list
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
+    gone_s: float = 0.0  # of the time limit of what asks a person: since the visit began
     attempt_failed: TellAttempt = ignore
     """Records an attempt that failed, where another one follows; raises what ends the run."""
     tools: Toolbox[ActionContext] = field(default_factory=NoTools)
     """What a prompt's model may call."""
-    tell: Callable[[ToolCalled | ToolFinished], None] = nobody
-    """Of a call of a tool; raises what ends the run."""
+    tell: Callable[[ToolCalled | ToolFinished], None] = nobody  # raises what ends the run
     time_s: Callable[[], float] = no_time  # since the run's start
-    spent_so_far: Callable[[PromptReply], None] = nobody
-    """Told of what a prompt that goes on took so far; raises what ends the run."""
+    spent_so_far: Callable[[PromptReply], None] = nobody  # by a prompt that goes on; raises the same
     asked: PromptRequest | None = None  # the prompt that is answered, while its model has tools used
     ask_aside: AskAside = nobody_is_asked
     """As `ask`, for a server that is used: nobody hears it, and what it took counts at once."""
@@ -145,6 +144,7 @@ class Action(ABC):
     """What it does is visits of their own, each of which a journal keeps."""
     takes_items: ClassVar[bool] = False
     """Its line may have a `for each`."""
+    asks_person: ClassVar[bool] = False  # its time limit runs on while no process drives the run
     keeps_time: ClassVar[bool] = False
     """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place

@@ -26,6 +26,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Scanner
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import ActionError, FaultsError, Place
+from samovar.errors.counting import counted
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, WHOLE, Type, list_of
 from samovar.values import to_text
 
@@ -206,7 +207,7 @@ class ForEach(Action):
         return values, AT_ONCE.now(self.at_once, context.variables)
 
     def _done(self, results: Sequence[object]) -> str:
-        text = f"{len(results)} item" + "s" * (len(results) != 1)
+        text = counted(len(results), "item")
         if not self.goes_on:
             return text
         failed = sum(1 for one in results if isinstance(one, Mapping) and not one["ok"])

@@ -209,10 +209,9 @@ class ExecutePrompt(Action):
         return not self.using.has_tools  # what they have done would be done twice
 
     def no_answer(self, text: str) -> str | None:
-        if not self.using.has_tools:
-            return super(ExecutePrompt, self).no_answer(text)
-        of_server = text in ("accept", "refuse")  # what has changed
-        return None if of_server else no_answer(Asking(kind="tool", parts=()), text)
+        if self.using.has_tools and text in ("accept", "refuse"):  # what has changed of a server
+            return None
+        return no_answer(Asking(kind="tool", parts=()), text)  # tools, or the program that answers it
 
     async def perform(self, context: ActionContext) -> Outcome:
         chosen, messages = await context.compute(lambda: self._filled(context))

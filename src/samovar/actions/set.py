@@ -12,6 +12,7 @@ from samovar.actions.blocks import taken_block
 from samovar.actions.given import Value, changed_in
 from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
+from samovar.errors.counting import counted
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
@@ -151,7 +152,7 @@ def _type(value: Value | Expression) -> Type:
 def _filled(name: str, value: object) -> str:
     """`name = value`, in a time that does not grow with the value."""
     if isinstance(value, list | tuple | Mapping):
-        return f"{name} = {len(value)} item" + "s" * (len(value) != 1)
+        return f"{name} = {counted(len(value), 'item')}"
     text = value[: 2 * _BRIEF_CHARS] if isinstance(value, str) else to_text(value)
     return brief(f"{name} = {text}", _BRIEF_CHARS)
 

@@ -50,14 +50,17 @@ async def perform(action: Action, context: ActionContext) -> Outcome:
 async def _attempt(action: Action, context: ActionContext) -> Outcome:
     if action.timeout is None and context.timeout_s is None:
         return await action.act(context)
-    limit_s = await context.compute(lambda: _limit_s(action, context))
+    whole_s = await context.compute(lambda: _limit_s(action, context))
+    limit_s = whole_s
+    if limit_s is not None and action.asks_person:
+        limit_s = max(0.0, limit_s - context.gone_s)
     if limit_s is None or action.keeps_time:
         return await action.act(replace(context, timeout_s=limit_s))
     with context.move_on_after(limit_s) as limit:
         outcome = await action.act(context)
     if not limit.cancelled_caught:
         return outcome
-    raise TimedOutError(f"It took longer than {limit_s:g} s and was stopped.", place=action.place)
+    raise TimedOutError(f"It took longer than {whole_s:g} s and was stopped.", place=action.place)
 
 
 def _limit_s(action: Action, context: ActionContext) -> float | None:

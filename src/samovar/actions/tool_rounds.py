@@ -18,6 +18,7 @@ import anyio
 from samovar.actions.base import ActionContext
 from samovar.actions.tools import ROUNDS, OfferedTool, ToolResult, failed
 from samovar.errors import JournalError, LimitError, Place, SamovarError, ToolError, nearest
+from samovar.errors.counting import counted
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, ToolCall, ToolCalled, ToolFinished, ToolStatus
 from samovar.language.schema_values import mismatch
@@ -88,7 +89,8 @@ class _Asking:
         for number in range(1, self._most + 2):
             if number > self._most:
                 self._context.warn(
-                    f"The model asked for tools in {self._most} rounds (limits: tool_rounds), and then had "
+                    f"The model asked for tools in {counted(self._most, 'round')} "
+                    "(limits: tool_rounds), and then had "
                     "to answer without any more."
                 )
                 request = _with_choice(request, "none")
@@ -103,7 +105,9 @@ class _Asking:
             results = await self._results(whole.calls, number)
             # The model had to call something once; what follows from the results it decides itself.
             request = replace(_with_choice(request, "auto"), messages=results, fork=None)
-        message = f"The model asked for tools in more than {self._most} rounds (limits: tool_rounds)."
+        message = (
+            f"The model asked for tools in more than {counted(self._most, 'round')} (limits: tool_rounds)."
+        )
         raise ToolError(message, tool=whole.calls[0].name, place=self._place)
 
     async def _results(self, calls: Sequence[ToolCall], number: int) -> tuple[Message, ...]:

@@ -24,6 +24,7 @@ from samovar.actions.process import CommandResult
 from samovar.actions.retries import MOST_RETRIES
 from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, UnverifiedError
+from samovar.errors.counting import counted
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.expressions.types import Type
 from samovar.generation import Message
@@ -193,7 +194,7 @@ class Verify:
         return await context.run_command(replace(command, stdin=answer, files={ANSWER_FILE: answer}))
 
     def _unverified(self, why: str, answer: str, repairs: int) -> UnverifiedError:
-        after = f" after {repairs} repair{'s' * (repairs != 1)}" if repairs else ""
+        after = f" after {counted(repairs, 'repair')}" if repairs else ""
         return UnverifiedError(
             f"The answer did not pass `{brief(self.text.text)}`{after}: the command {why}. "
             f"The answer was: {brief(answer, 200)}",

@@ -29,6 +29,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 class Wait(Action):
     verb: ClassVar[str] = "wait"
     effect: ClassVar[str | None] = None
+    asks_person: ClassVar[bool] = True
     words: ClassVar[tuple[str, ...]] = ("wait",)
     form: ClassVar[str] = 'Wait 5 seconds, Wait 200ms, or Wait for user input ["message"]'
 

@@ -36,10 +36,11 @@ from samovar.cli.options import (
     Mermaid,
     Model,
     NoEffects,
+    NoJournal,
     Only,
     Png,
     Print,
-    Quiet,
+    QuietRun,
     Record,
     Seed,
     Strict,
@@ -85,9 +86,10 @@ def run(
     trust: Trust = False,
     no_effects: NoEffects = False,
     lenient: Lenient = False,
+    no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
-    quiet: Quiet = False,
+    quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a workflow: its result on standard output, live lines and a report on standard error.
@@ -118,6 +120,7 @@ def run(
                 trust=trust,
                 no_effects=no_effects,
                 lenient=lenient,
+                no_journal=no_journal,
                 dry_run=dry_run,
                 as_json=json,
                 as_events=events,
@@ -279,4 +282,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_models, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_driven, of_models, of_runs, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

@@ -19,10 +19,12 @@ from samovar.cli.chat_saving import workflow_of
 from samovar.cli.chat_tools import check_tools, read_patterns, what_there_is
 from samovar.config import Settings
 from samovar.errors import UsageError, nearest
+from samovar.errors.counting import counted
 from samovar.executors.base import ExecutorAbilities
 from samovar.executors.table import LOCAL, declared_executor, member, names_of
 from samovar.files import exists, read_text, write_whole
 from samovar.generation import Options
+from samovar.values.secrecy import Secrets
 
 
 class Quit(Exception):
@@ -36,6 +38,8 @@ class Desk:
     conversation: ChatTree
     settings: Settings
     options: Options
+    hidden: Secrets
+    """The keys of executors, which nobody is shown."""
 
 
 def is_command(text: str) -> bool:
@@ -81,7 +85,7 @@ def _file(desk: Desk, rest: str) -> str:
     fence = "`" * max(3, longest + 1)
     end = "" if text.endswith("\n") else "\n"
     desk.conversation.attach(f"The file {path.name}:\n\n{fence}\n{text}{end}{fence}\n\n")
-    return f"{path} ({len(text):,} characters) goes with what you say next."
+    return f"{path} ({counted(len(text), 'character', grouped=True)}) goes with what you say next."
 
 
 def _fork(desk: Desk, rest: str) -> str:
@@ -152,7 +156,9 @@ def _tokens(desk: Desk, rest: str) -> str:
     if branch.exchanges:
         last = branch.exchanges[-1].tokens
         whole = last.evaluated + last.reused + last.generated
-        lines.append(f"on {branch.name}: {whole} tokens in {len(branch.exchanges)} exchanges")
+        lines.append(
+            f"on {branch.name}: {counted(whole, 'token')} in {counted(len(branch.exchanges), 'exchange')}"
+        )
     lines.append(
         f"in all: {total.evaluated} evaluated, {total.reused} reused, {total.generated} generated"
         + (f" ({total.reasoning} of them reasoning)" if total.reasoning else "")
@@ -166,7 +172,8 @@ def _save(desk: Desk, rest: str) -> str:
         raise UsageError("/save takes the path of a Markdown file, as in /save talk.md.")
     if exists(path):
         raise UsageError(f"{path} is there already.")
-    write_whole(path, workflow_of(desk.conversation.branch, desk.options, date.today()))
+    text = workflow_of(desk.conversation.branch, desk.options, date.today())
+    write_whole(path, desk.hidden.mask(text))
     return f"Wrote {path}. Run it: samovar run {path}"
 
 

@@ -17,6 +17,7 @@ from samovar.cli.output import error_object, json_text
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.errors import SamovarError
+from samovar.errors.counting import counted
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import PromptReply
 from samovar.generation import (
@@ -28,13 +29,15 @@ from samovar.generation import (
     ToolFinished,
 )
 from samovar.running.wire import tokens_to_wire, tool_to_wire
+from samovar.values.secrecy import Secrets, Stream
 
 
 class ChatShow:
     """Mutable: what was shown of the answer that is under way."""
 
-    def __init__(self, *, is_interactive: bool, as_json: bool) -> None:
-        """`is_interactive`: somebody sits there who may be told what is waited for."""
+    def __init__(self, hidden: Secrets, *, is_interactive: bool, as_json: bool) -> None:
+        """`hidden`: what nobody is shown. `is_interactive`: somebody may be told what is waited for."""
+        self._hidden, self._shown = hidden, Stream(hidden)
         self.is_interactive = is_interactive
         self._as_json = as_json
         self._told: set[str] = set()
@@ -45,7 +48,7 @@ class ChatShow:
         """Something happens while an answer is waited for."""
         if isinstance(event, TextGenerated) and event.kind == "text":
             if not self._as_json:
-                put(event.piece)
+                put(self._shown.next(event.piece))
                 self._told.add("text")
         elif isinstance(event, ToolCalled | ToolFinished):
             self._tool(event)
@@ -88,7 +91,7 @@ class ChatShow:
     def _break_line(self) -> None:
         """What follows begins a line of its own."""
         if "text" in self._told:
-            put("\n")
+            put(self._shown.rest() + "\n")
             self._told.discard("text")
 
     def end_line(self) -> None:
@@ -101,14 +104,15 @@ class ChatShow:
         """The answer is complete."""
         self._told.clear()
         if self._as_json:
-            put(json_text(self._object(reply, branch)) + "\n")
+            put(json_text(self._hidden.copy(self._object(reply, branch))) + "\n")
         else:
-            put("\n")
+            put(self._shown.rest() + "\n")
         self._tools.clear()
         if not self._as_json and reply.finish_reason is FinishReason.LENGTH:
             say("The answer was cut off; --max-tokens N gives it more room.")
         if not self._as_json and reply.dropped_messages:
-            say(f"The oldest {reply.dropped_messages} messages were left out: there is no room for them.")
+            left_out = counted(reply.dropped_messages, "message")
+            say(f"There is no room for the beginning of the conversation: {left_out} left out.")
 
     def command(self, text: str, said: str) -> None:
         """What a command has done."""
@@ -120,9 +124,9 @@ class ChatShow:
     def fail(self, error: SamovarError) -> int:
         """Says what is wrong, and returns the exit status: a person goes on, a script has ended."""
         if self._as_json:
-            put(json_text(error_object(None, error)) + "\n")
+            put(json_text(self._hidden.copy(error_object(None, error))) + "\n")
         else:
-            say(f"samovar: {shown(str(error))}")
+            say(f"samovar: {shown(self._hidden.mask(str(error)))}")
         return 0 if self.is_interactive else error.exit_status
 
     def _object(self, reply: PromptReply, branch: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.cli.variables import read_answers
 from samovar.config import Settings
+from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError
 from samovar.executors.table import declared_executor, names_of
 from samovar.folders import current_folder
@@ -75,7 +76,8 @@ def chat(arguments: ChatArguments) -> int:
     options = Options(max_tokens=arguments.max_tokens, sampling=sampling, overflow="drop_oldest")
     conversation = ChatTree(options, model=arguments.model, executor=arguments.executor)
     conversation.change(system=arguments.system, tools=tools)
-    desk = Desk(conversation=conversation, settings=settings, options=options)
+    hidden = secrets_of(settings)
+    desk = Desk(conversation=conversation, settings=settings, options=options, hidden=hidden)
     is_interactive = (
         not arguments.as_json
         and arguments.text != "-"
@@ -83,7 +85,7 @@ def chat(arguments: ChatArguments) -> int:
         and sys.stdout.isatty()
         and sys.stderr.isatty()
     )
-    show = ChatShow(is_interactive=is_interactive, as_json=arguments.as_json)
+    show = ChatShow(hidden, is_interactive=is_interactive, as_json=arguments.as_json)
     machine = ThisMachine(Person(nullcontext()).ask if sys.stdin.isatty() else None)
     return anyio.run(_hold, _Talk(desk, show, machine), settings, arguments)
 

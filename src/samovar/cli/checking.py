@@ -27,6 +27,7 @@ from samovar.cli.terminal import put
 from samovar.cli.trusting import settings_for
 from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.errors.counting import counted
 from samovar.files import exists, is_file, is_folder, read_text
 from samovar.folders import SUFFIXES, current_folder
 from samovar.language.reading import much_to_keep
@@ -231,7 +232,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         if one.mended is not None and one.mended.left:
             _show_left(console, one.mended)
     counts = [(len(checked), "file"), (errors, "error"), (warnings, "warning")]
-    said = [f"{count} {what}" + "s" * (count != 1) for count, what in counts]
+    said = [counted(count, what) for count, what in counts]
     if mending != "none":
         said.append(f"{sum(len(one.done) for one in checked)} {_WORDS[mending]}")
     console.print(", ".join(said))
@@ -256,9 +257,7 @@ def _show_diff(console: Console, diff: str) -> None:
 def _show_left(console: Console, mended: Mended) -> None:
     count = len(mended.left)
     why = "the file could mean something else" if mended.is_read else "fix the errors first"
-    console.print(
-        Text(f"{mended.path}: {count} fix" + "es" * (count != 1) + f" not made: {why}.", style="yellow")
-    )
+    console.print(Text(f"{mended.path}: {counted(count, 'fix', 'fixes')} not made: {why}.", style="yellow"))
 
 
 def _show_line(show_text: object, line: str, column: int) -> None:

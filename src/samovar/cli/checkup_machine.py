@@ -15,6 +15,7 @@ from samovar.app import budget_bytes
 from samovar.cli.checkup import Observation
 from samovar.config import Settings
 from samovar.errors import PlatformError
+from samovar.errors.installing import install_command
 from samovar.memory import in_words
 
 LEAST_PYTHON = (3, 11)
@@ -38,7 +39,7 @@ def engine() -> Iterator[Observation]:
     from samovar.engines.llama.binding import open_binding
     from samovar.engines.llama.declarations import WHEEL, WHEEL_VERSION
 
-    install = f"pip install {WHEEL}=={WHEEL_VERSION}"
+    install = install_command(f"{WHEEL}=={WHEEL_VERSION}")
     try:
         binding = open_binding()
         features = ", ".join(sorted(binding.build().features)) or "none that it asks for"
@@ -115,7 +116,7 @@ def sqlite_finding(version: str) -> Observation:
         about="sqlite",
         verdict="doubtful",
         what=f"{version} has the WAL-reset bug (3.7.0 to 3.51.2): where several processes write, a file may "
-        "lose changes, rarely",
+        "lose changes, rarely. The journal is written in a way that avoids it",
         fix="use a Python with SQLite 3.51.3 or newer; if it is the system's: apt-get install --only-upgrade "
         "libsqlite3-0",
     )

@@ -15,6 +15,7 @@ from typing import Any
 from samovar.cli.checkup import Check, Observation
 from samovar.config import DeclaredServer, Settings
 from samovar.errors import NotFoundError, SamovarError
+from samovar.errors.installing import install_command
 from samovar.executors.probing import (
     Probe,
     Probed,
@@ -74,7 +75,7 @@ def server_checks(settings: Settings, *, connects: bool) -> Mapping[str, Check]:
 
 
 def _server(server: DeclaredServer, connects: bool) -> Iterator[Observation]:
-    where = f"[servers.{server.name}]"
+    where = server.table
     if bool(server.command) == bool(server.url):
         fix = "samovar config servers"
         what = f"{where} needs a command or a url, and not both"
@@ -122,7 +123,7 @@ def extras() -> Iterator[Observation]:
             continue
         missing = [package for package in packages if not _is_installed(package)]
         if missing:
-            what, fix = f"{extra}: not installed", f"pip install 'samovar[{extra}]'"
+            what, fix = f"{extra}: not installed", install_command(f"samovar[{extra}]")
             yield Observation(about="extras", what=what, fix=fix)
         else:
             yield Observation(about="extras", what=f"{extra}: installed")

@@ -16,6 +16,7 @@ from samovar.config import Settings, settings_known
 from samovar.config.masking import masked
 from samovar.config.origins import files_there, read_origins
 from samovar.errors import ModelError, SamovarError
+from samovar.errors.counting import counted
 from samovar.executors.table import LOCAL, declared_executor, names_of
 from samovar.files import exists, is_folder
 from samovar.folders import PROJECT_FOLDERS, current_folder
@@ -74,7 +75,7 @@ def stores(settings: Settings) -> Iterator[Observation]:
             yield Observation(about="models", verdict="doubtful", what=what)
             continue
         good = sum(one.path is not None for one in found)
-        yield Observation(about="models", what=f"{store.title}: {good} model{'s' * (good != 1)}")
+        yield Observation(about="models", what=f"{store.title}: {counted(good, 'model')}")
         for one in found:
             if one.path is None and one.fault:
                 yield Observation(about="models", verdict="doubtful", what=f"{store.title}: {one.fault}")

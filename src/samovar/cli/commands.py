@@ -52,6 +52,35 @@ class QuickGroup(TyperGroup):
         refuse_command(ctx, args, self.list_commands(ctx))
 
 
+class OwnGroup(QuickGroup):
+    """A command that has commands of its own, and does something without one of them too.
+
+    Its own options are not for them: each has its own.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        from samovar.errors import SamovarError, UsageError
+
+        try:
+            if ctx._protected_args and (given := _given(ctx)):
+                raise UsageError(f"Put {given} behind the command: {ctx.command_path} COMMAND … {given}.")
+            return super().invoke(ctx)
+        except SamovarError as error:
+            from samovar.cli.refusing import refuse
+
+            refuse(ctx, error)
+
+
+def _given(ctx: Any) -> str | None:
+    """The first option that was given to a group itself."""
+    from typer._click.core import ParameterSource
+
+    is_given = (
+        one for one in ctx.command.params if ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE
+    )
+    return next((one.opts[0] for one in is_given), None)
+
+
 class QuickCommand(TyperCommand):
     """A command that reads no values while a shell only asks what may follow.
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from samovar.cli import checkup_machine as machine
 from samovar.cli import checkup_others as others
 from samovar.cli import checkup_places as places
 from samovar.cli.checkup import Check, Observation, look_at_all, worst
+from samovar.cli.checkup_journal import journal
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put
 from samovar.config import Settings, load_settings
+from samovar.config.known_keys import secrets_of
 from samovar.config.masking import masked
 from samovar.config.origins import DEFAULT, read_origins
 from samovar.errors import SamovarError
@@ -35,12 +38,12 @@ def examine(*, connects: bool, as_json: bool) -> int:
     settings, error = _settings()
     bound_s = CONNECTING_S if connects else BOUND_S
     checks = _checks(settings, error, connects=connects)
-    found = look_at_all(checks, bound_s=bound_s)
+    hidden = secrets_of(settings)
+    found = [hidden.copy(replace(one, what=masked(one.what))) for one in look_at_all(checks, bound_s=bound_s)]
     status = 1 if worst(found) == "wrong" else 0
     if as_json:
         rows = [
-            {"about": one.about, "verdict": one.verdict, "what": masked(one.what), "fix": one.fix}
-            for one in found
+            {"about": one.about, "verdict": one.verdict, "what": one.what, "fix": one.fix} for one in found
         ]
         write_json({"status": worst(found), "findings": rows, "duration_s": time.monotonic() - began})
         return status
@@ -67,6 +70,7 @@ def _checks(settings: Settings, error: SamovarError | None, *, connects: bool) -
         "settings": partial(places.settings_read, error),
         "trust": places.project_trust,
         "folders": partial(places.folders, settings),
+        "journal": partial(journal, settings),
         "models": partial(places.stores, settings),
         "model": partial(places.default_model, settings),
         **others.executor_checks(settings),
@@ -83,7 +87,7 @@ def _cores(settings: Settings, error: SamovarError | None) -> Iterable[Observati
 def _show(found: list[Observation]) -> None:
     wide = max(len(one.about) for one in found)
     for one in found:
-        put(f"{MARKS[one.verdict]:<8}  {one.about:<{wide}}  {shown(masked(one.what))}\n")
+        put(f"{MARKS[one.verdict]:<8}  {one.about:<{wide}}  {shown(one.what)}\n")
         if one.fix is not None:
             put(f"{'':<8}  {'':<{wide}}  → {shown(one.fix)}\n")
     counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in ("wrong", "doubtful")}

@@ -51,6 +51,8 @@ class RunOutcome:
         self.records = records
         self.is_kept = False
         """In a journal."""
+        self.is_unkept = False
+        """It should be, and could not be (any more)."""
         self.signal: int | None = None
         """The first that was heard."""
         self.recording: Recording | None = None

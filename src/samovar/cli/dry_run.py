@@ -19,6 +19,7 @@ from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
 from samovar.errors import EngineError
+from samovar.errors.counting import counted
 from samovar.executors.table import LOCAL, chosen_executors, member
 from samovar.generation import FORMS
 from samovar.library import Library
@@ -208,7 +209,7 @@ def _show_run(told: Mapping[str, Any]) -> None:
     console.print()
     if told["shared_tokens"]:
         console.print(
-            f"The prompts share their first {told['shared_tokens']} tokens, which are evaluated once."
+            f"The prompts share {counted(told['shared_tokens'], 'token')} at their beginning, evaluated once."
         )
     for model in told["models"]:
         console.print(Text(_model_line(model, told["budget_bytes"])))
@@ -219,9 +220,9 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     if known is None:
         tokens = "tokens not known"
     elif state["is_whole"]:
-        tokens = f"{known} tokens"
+        tokens = f"{counted(known, 'token')}"
     else:
-        tokens = f"{known} tokens and values known only in the run ({fixed} before them)"
+        tokens = f"{counted(known, 'token')} and values known only in the run ({fixed} before them)"
     options = state["options"]
     parts = [state["model"], tokens] if state["executor"] == LOCAL else [f"executor {state['executor']}"]
     if options["choices"]:
@@ -249,7 +250,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     parts += ["deterministic"] if options["deterministic"] else []
     parts += [f"{name} {source}" for name, source in state["open_options"].items()]
     if verify := state["verify"]:
-        most = "" if verify["repairs"] is None else f", at most {verify['repairs']} repairs"
+        most = "" if verify["repairs"] is None else f", at most {counted(verify['repairs'], 'repair')}"
         parts.append(f"verified by {shown(brief(verify['command']))}{most}")
     return " · ".join(parts)
 
@@ -258,7 +259,7 @@ def _model_line(model: Mapping[str, Any], budget: int) -> str:
     if model["total_bytes"] is None:
         return f"{model['ref']}: memory not known; {model['why']}"
     total = ("at most " if model["estimated"] else "") + in_words(model["total_bytes"])
-    context = f"{model['context_tokens']} tokens of context"
+    context = f"{counted(model['context_tokens'], 'token')} of context"
     private = model["private_weights_bytes"]
     weights = f"weights {in_words(model['weights_bytes'])}"
     weights += f", {in_words(private)} of them private" if private else ""

@@ -7,21 +7,22 @@ run that is kept.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.terminal import say
 from samovar.config import Settings
-from samovar.errors import NotFoundError, UsageError
+from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
+from samovar.errors.counting import counted
 from samovar.folders import current_folder
-from samovar.journal.base import Journal, RunHead, RunSummary
+from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.memory import resident_bytes
 from samovar.projects.places import state_folder
-from samovar.projects.trust import text_digest
 from samovar.running.keeping import Keeping
 
 if TYPE_CHECKING:
@@ -44,50 +45,113 @@ def journal_file(settings: Settings) -> Path:
     return folder / "journal.db"
 
 
-def is_kept(settings: Settings) -> bool:
-    """Whether runs are kept at all."""
-    return settings.journal == "on" or settings.journal_file is not None
+def is_named(settings: Settings) -> bool:
+    """Somebody has named the file: if runs cannot be kept there, that is an error."""
+    return settings.journal_file is not None
 
 
 @contextmanager
 def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
     """The journal, until the body ends. Nothing is made yet."""
-    from samovar.journal.sqlite import SqliteJournal
+    try:
+        from samovar.journal.sqlite import SqliteJournal
+    except ImportError as error:
+        raise JournalError("Runs cannot be kept: this Python has no sqlite3.") from error
+    from samovar.journal.pruning import Retention
 
-    journal = SqliteJournal(journal_file(settings))
+    # Who names a file of his own keeps it as he likes.
+    retention = Retention(days=settings.journal_days, most_bytes=settings.journal_bytes)
+    journal = SqliteJournal(journal_file(settings), retention=None if is_named(settings) else retention)
     try:
         yield journal
     finally:
         journal.close()
 
 
+def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The texts of the files of a workflow and of all it runs, as they were read, by their whole paths."""
+    return {
+        str(current_folder() / one.path): one.source for one in library.tree(workflow) if one.path is not None
+    }
+
+
 def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Digests of the files of a workflow and of all it runs, by their whole paths."""
-    found: dict[str, str] = {}
-    for one in library.tree(workflow):
-        if one.path is not None:
-            path = current_folder() / one.path
-            found[str(path)] = text_digest(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    return found
+    """The digests of these texts, by which a change is seen."""
+    return {
+        str(current_folder() / one.path): one.digest for one in library.tree(workflow) if one.path is not None
+    }
 
 
 @contextmanager
 def keeping_for(
-    arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
+    arguments: RunArguments,
+    settings: Settings,
+    workflow: Workflow,
+    library: Library,
+    lose: Callable[[SamovarError], None],
 ) -> Iterator[Keeping | None]:
-    """How the run is kept, while its journal is open; None: it is not."""
-    if not is_kept(settings) and arguments.goes_on is None:
+    """How the run is kept, while its journal is open; None: it is not.
+
+    `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
+    """
+    if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
+        _check_wait(arguments, "are not kept")
         yield None
         return
-    with open_journal(settings) as journal:
+    if settings.journal == "outline" and arguments.begun_as is None:
+        _check_wait(arguments, "are kept in outline only")
+    must = arguments.begun_as is not None or is_named(settings) or settings.wait
+    with ExitStack() as stack:
+        try:
+            journal = stack.enter_context(open_journal(settings))
+            if arguments.shows and arguments.begun_as is None:
+                _greet(journal, settings, workflow)
+        except (JournalError, UsageError) as error:
+            if must:
+                raise
+            lose(error)
+            yield None
+            return
         yield Keeping(
             journal=journal,
             goes_on=arguments.goes_on,
             options=arguments.kept,
             uncertain=arguments.uncertain,
             digests=digests(workflow, library),
+            sources=sources(workflow, library),
             folder=current_folder(),
+            is_outline=settings.journal == "outline" and arguments.begun_as is None,
+            origin=arguments.origin,
+            lose=None if must else lose,
+            resident_bytes=resident_bytes,
         )
+
+
+def _check_wait(arguments: RunArguments, how: str) -> None:
+    """Raises `UsageError` if the run is to be left waiting, and could not continue."""
+    if arguments.settings.get("wait"):
+        raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
+
+
+def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
+    """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
+    if not journal.file.exists():
+        if not is_named(settings):
+            texts = ", with prompts and answers" if settings.journal == "full" else ""
+            say(
+                f"samovar: runs are kept for {counted(settings.journal_days, 'day')}{texts}, in "
+                f"{journal.file} (the setting `journal`, or --no-journal)"
+            )
+        return
+    if workflow.path is None:
+        return
+    last = journal.newest(current_folder() / workflow.path)
+    if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
+        where = f" --journal {shlex.quote(str(settings.journal_file))}" if is_named(settings) else ""
+        is_waiting = last.status is RunStatus.WAITING
+        state = "waits for an answer" if is_waiting else "was interrupted"
+        verb = "answer" if is_waiting else "resume"
+        say(f"samovar: the last run of this workflow {state}: `samovar {verb} {last.id}{where}` continues it")
 
 
 def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
@@ -100,10 +164,30 @@ def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
         )
 
 
-def say_interrupted(run: str, journal: object) -> None:
-    """How a run that was interrupted continues, on standard error. `journal`: what `--journal` named."""
+def check_same_secrets(journal: Journal, head: RunHead, variables: Mapping[str, object]) -> None:
+    """Raises `UsageError` for a secret that is not the one that the run began with."""
+    for name, proof in head.proofs.items():
+        try:
+            is_same = journal.is_proved(proof, name, variables.get(name))
+        except JournalError as error:
+            raise UsageError(
+                f"The secret {name!r} cannot be compared with the one that the run began with. {error} "
+                "If it is the same, or another one will do, add --changed-secrets."
+            ) from error
+        if not is_same:
+            raise UsageError(
+                f"The secret {name!r} is not the one that the run began with. Pass that one, or add "
+                "--changed-secrets if another one will do."
+            )
+
+
+def say_kept(run: str, journal: object, *, waits: bool) -> None:
+    """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
     where = "" if journal is None else f" --journal {shlex.quote(str(journal))}"
-    say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
+    if waits:
+        say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
+    else:
+        say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
 
 
 def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:

@@ -5,6 +5,7 @@ Above: `live.py`. Below: the events.
 
 from __future__ import annotations
 
+from samovar.errors.counting import counted
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
 
@@ -16,13 +17,15 @@ def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetch
     """What a running state is at."""
     if isinstance(event, TextGenerated) and event.kind == "reasoning":
         thought = int(before.removeprefix(THINKING).split()[0]) if before.startswith(THINKING) else 0
-        return f"{THINKING}{thought + (len(event.tokens) or 1)} tokens"
+        return f"{THINKING}{counted(thought + (len(event.tokens) or 1), 'token')}"
     if isinstance(event, TextGenerated):
         said = "" if before.startswith(("loading ", "evaluating ", "fetching ", THINKING)) else before
         return " ".join((said + event.piece[-400:]).splitlines())[-400:]
     if isinstance(event, PromptEvaluating):
         left = event.total_tokens - event.reused_tokens
-        return f"evaluating {event.evaluated_tokens} of {left} tokens ({event.reused_tokens} reused)"
+        return (
+            f"evaluating {event.evaluated_tokens} of {counted(left, 'token')} ({event.reused_tokens} reused)"
+        )
     if isinstance(event, ModelLoading):
         return f"loading {event.model} {bar(event.fraction)} {event.fraction:.0%}"
     if event.total_bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from samovar.errors.counting import counted
 from samovar.events import AttemptFailed, Event, ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import TokenCounts
 
@@ -104,7 +105,7 @@ class ItemLines:
 
 
 def _counts(at: ItemsProgressed) -> str:
-    return f"{at.done} of {at.total} items" + (f", {at.failed} failed" if at.failed else "")
+    return f"{at.done} of {counted(at.total, 'item')}" + (f", {at.failed} failed" if at.failed else "")
 
 
 def in_time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from samovar.actions.base import brief
 from samovar.cli.showing import shown
+from samovar.errors.counting import counted
 from samovar.generation import ToolCalled, ToolFinished
 
 ARGUMENTS_CHARS = 120
@@ -40,7 +41,7 @@ class ToolLines:
         said = (
             brief(event.text, RESULT_CHARS)
             if event.status != "ok" or verbose
-            else f"{event.chars} characters"
+            else f"{counted(event.chars, 'character')}"
         )
         cut = ", cut" if event.is_cut and event.status == "ok" else ""
         line.append(f"  {_SAID.get(event.status, '')}{shown(said)}{cut}", style=_STYLES[event.status])

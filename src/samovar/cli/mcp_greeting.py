@@ -14,24 +14,23 @@ import time
 from typing import Any
 
 from samovar.config import DeclaredServer
+from samovar.errors.counting import counted
 from samovar.executors.probing import Probe, end_group
+from samovar.processes.given_variables import TEMPORARY, allowed
 
 GREETING_S = 10.0
 MOST_BYTES = 8 << 20
 """Of what a server says."""
 PROTOCOL = "2025-06-18"
-KEPT = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LC_ALL", "TMPDIR")
-"""What every program gets of the environment."""
 
 
 def greet(server: DeclaredServer) -> Probe:
     """What comes of it, within `GREETING_S`."""
-    names = (*KEPT, *server.environment)
     try:
         process = subprocess.Popen(
             list(server.command),
             cwd=None if server.folder is None else os.path.expanduser(server.folder),
-            env={name: os.environ[name] for name in names if name in os.environ},
+            env=allowed((TEMPORARY, *server.environment)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,7 +59,7 @@ def _talk(process: subprocess.Popen[bytes]) -> Probe:
     about = greeted.get("serverInfo")
     name = about.get("name") if isinstance(about, dict) else None
     count = len(tools) if isinstance(tools, list) else 0
-    return Probe(is_good=True, what=f"greeted as {str(name or '?')[:80]!r}, with {count} tools")
+    return Probe(is_good=True, what=f"greeted as {str(name or '?')[:80]!r}, with {counted(count, 'tool')}")
 
 
 def _send(process: subprocess.Popen[bytes], number: int | None, method: str, params: Any) -> None:

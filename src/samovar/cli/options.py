@@ -100,6 +100,14 @@ Json = Annotated[
     bool, typer.Option("--json", help="Write one JSON object, and nothing else, to standard output.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors: no live lines, no report.")]
+QuietRun = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Show only errors: no live lines, no report, and no result unless --print asks for one.",
+    ),
+]
 Verbose = Annotated[
     int,
     typer.Option(
@@ -124,6 +132,7 @@ Trust = Annotated[
 NoEffects = Annotated[
     bool, typer.Option("--no-effects", help="Run no commands and touch no files: only ask prompts.")
 ]
+NoJournal = Annotated[bool, typer.Option("--no-journal", help="Do not keep the run.")]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 Fix = Annotated[

@@ -17,6 +17,7 @@ from rich.text import Text
 from samovar.cli.showing import bounded, is_shown, shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import ActionError, FaultsError, NotFoundError, SamovarError, UsageError
+from samovar.errors.counting import counted
 from samovar.events import Event
 from samovar.language.names import BRANCHES, first_variables
 from samovar.language.paths import read_path
@@ -126,6 +127,6 @@ def error_object(workflow: str | None, error: SamovarError) -> dict[str, Any]:
     if isinstance(error, FaultsError):
         count = len(error.faults)
         what = f"{workflow} has" if workflow else "There is" if count == 1 else "There are"
-        wire["error"]["message"] = f"{what} {count} fault" + "s" * (count != 1) + "."
+        wire["error"]["message"] = f"{what} {counted(count, 'fault')}."
         wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
     return wire

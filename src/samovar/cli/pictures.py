@@ -19,6 +19,7 @@ from samovar.app import open_library
 from samovar.cli.console import make_console
 from samovar.cli.terminal import put, put_bytes, say
 from samovar.errors import UsageError
+from samovar.errors.installing import install_command
 from samovar.folders import current_folder
 from samovar.language.composites import exit_of
 from samovar.language.workflow import Workflow
@@ -131,7 +132,7 @@ def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes
         import mermaidx
     except ImportError as error:
         raise UsageError(
-            f"--{kind} needs an optional package: pip install 'samovar[pictures]'. "
+            f"--{kind} needs an optional package: {install_command('samovar[pictures]')}. "
             "Without it: samovar show, or samovar show --mermaid."
         ) from error
     drawing: Any
@@ -172,7 +173,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
     console.print(Text(workflow.title or workflow.name, style="bold"))
     if workflow.description and workflow.description != workflow.title:
         console.print(Text(workflow.description, style="dim"))
-    console.print(Text(_drawing(_noted(workflow))), soft_wrap=True)
+    console.print(Text(drawing_of(_noted(workflow))), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("state", "action", "what"):
         table.add_column(heading)
@@ -185,7 +186,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
     console.print(table)
 
 
-def _drawing(diagram: str) -> str:
+def drawing_of(diagram: str) -> str:
     """The diagram in box characters; its own text if it cannot be drawn."""
     try:
         import termaid

@@ -21,6 +21,7 @@ from samovar.cli.trusting import settings_for
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, TemplateError, UsageError, nearest
+from samovar.errors.counting import counted
 from samovar.files import exists, read_text
 from samovar.folders import current_folder, name_of
 from samovar.language.names import FIRST, SURROUNDINGS
@@ -174,11 +175,11 @@ def _figures_line(told: Mapping[str, Any]) -> str:
     tokens, context, most = told["tokens"], told["context_tokens"], told["most_context_tokens"]
     if tokens is None:
         return f"tokens: not known; {told['why']}"
-    line = f"{tokens} tokens for {told['model']}"
+    line = f"{counted(tokens, 'token')} for {told['model']}"
     if not told["fits"]:
-        return f"{line}: too long, its context holds {most} tokens"
+        return f"{line}: too long, its context holds {counted(most, 'token')}"
     if context is None:
         return f"{line}; {told['why']}"
     if tokens >= context:
-        return f"{line}: fits if its context of {context} tokens is made larger (at most {most})"
-    return f"{line}: fits its context of {context} tokens"
+        return f"{line}: fits if its context of {counted(context, 'token')} is made larger (at most {most})"
+    return f"{line}: fits its context of {counted(context, 'token')}"

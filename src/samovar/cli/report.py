@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.cli.showing import shown
+from samovar.errors.counting import counted
 from samovar.executors.table import LOCAL
 from samovar.memory import in_words
 
@@ -115,13 +116,13 @@ def error_line(error: dict[str, Any]) -> str:
 def _executor(executor: dict[str, Any]) -> str:
     """Who was asked, and what left this machine for it."""
     prompts, failed = executor["prompts"], executor["failed"]
-    text = f"{executor['name']} ({executor['where']})  {prompts} prompt{'s' * (prompts != 1)}"
+    text = f"{executor['name']} ({executor['where']})  {counted(prompts, 'prompt')}"
     text += f", {failed} failed" if failed else ""
     sent = in_words(executor["sent_bytes"])
     text += f" · {sent} left this machine" if executor["remote"] else f" · {sent} sent, on this machine"
     untold = executor["tokens"].get("untold")
     if untold:
-        text += f" · {untold} answer{'s' * (untold != 1)} without a count of tokens"
+        text += f" · {counted(untold, 'answer')} without a count of tokens"
     if executor["cost"] is None:
         return text + " · cost not known"
     return text + (f" · cost {executor['cost']:.6g}" if executor["cost"] else "")
@@ -146,7 +147,7 @@ def _model(model: dict[str, Any]) -> Text:
     if model["kv_bytes"] is not None:
         text += f" · KV {in_words(model['kv_bytes'])} ({model['context_tokens']} tokens)"
     if model["threads"]:
-        text += f" · {model['threads']} thread" + "s" * (model["threads"] != 1)
+        text += f" · {counted(model['threads'], 'thread')}"
     return _line("model", text)
 
 

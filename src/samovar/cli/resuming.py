@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,43 @@ class ResumeArguments:
     as_events: bool
     quiet: bool
     verbose: int
+    cancelled: bool = False
+    """Also a run that somebody has cancelled."""
+    changed_secrets: bool = False
+    """Its secrets need not be those that it began with."""
 
 
 def resume_run(arguments: ResumeArguments) -> int:
     """Goes on with a run, and returns its exit status."""
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     with open_journal(settings) as journal:
-        found = _free(journal, find_run(journal, arguments.run, can_go_on=True))
+        found = _free(
+            journal, find_run(journal, arguments.run, can_go_on=True), cancelled=arguments.cancelled
+        )
         head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
-    kept = RunArguments(
+    if head.is_outline:
+        raise UsageError(
+            f'Only the outline of run {found.id} was kept (`journal = "outline"`), so it cannot continue.'
+        )
+    decision = decided(found.id, open_visits, arguments.decision)
+    kept = replace(
+        arguments_of(head, arguments, settings.journal_file),
+        goes_on=head,
+        changed_secrets=arguments.changed_secrets,
+        uncertain=Decisions(of_all=decision),
+    )
+    go_to(head)
+    check_unchanged(head, kept)
+    return run_workflow(kept)
+
+
+def arguments_of(head: RunHead, arguments: ResumeArguments, journal: Path | None) -> RunArguments:
+    """What a run is called with that begins as another one did. `journal`: where `--journal` says."""
+    return RunArguments(
         variables=arguments.variables,
         switches=(),
         options=frozenset(),
-        settings=_settings(head, arguments, settings.journal_file),
+        settings=_settings(head, arguments, journal),
         yes=arguments.yes,
         answers=arguments.answers,
         trust=arguments.trust,
@@ -66,13 +90,8 @@ def resume_run(arguments: ResumeArguments) -> int:
         record=None,
         quiet=arguments.quiet,
         verbose=arguments.verbose,
-        goes_on=head,
-        uncertain=Decisions(of_all=_decision(found, open_visits, arguments.decision)),
         **_arguments(head),
     )
-    _go_to(head)
-    _check_unchanged(head, kept)
-    return run_workflow(kept)
 
 
 def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
@@ -84,8 +103,12 @@ def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
     return said[0] if said else None
 
 
-def _free(journal: Journal, found: RunSummary) -> RunSummary:
+def _free(journal: Journal, found: RunSummary, *, cancelled: bool) -> RunSummary:
     """The run, once the lease of a process that may have been killed has run out. Raises `UsageError`."""
+    if found.status is RunStatus.CANCELLED:
+        if cancelled:
+            return found
+        raise UsageError(f"Run {found.id} was cancelled. Add --cancelled to continue it all the same.")
     if found.status.is_over:
         raise UsageError(f"Run {found.id} is over ({found.status}).")
     left_s = found.until_s - time.time()
@@ -112,12 +135,12 @@ def _settings(head: RunHead, arguments: ResumeArguments, journal: Path | None) -
     return given
 
 
-def _decision(found: RunSummary, visits: Sequence[KeptVisit], decision: Decision | None) -> Decision | None:
+def decided(run: str, visits: Sequence[KeptVisit], decision: Decision | None) -> Decision | None:
     """What was decided. Raises `UsageError` if somebody must decide, and nobody has."""
     if visits and decision is None:
         names = ", ".join(str(one.intent.key) for one in visits[:5])
         raise UsageError(
-            f"Run {found.id} was interrupted in {names}, and it is unknown whether that was done. Check "
+            f"Run {run} was interrupted in {names}, and it is unknown whether that was done. Check "
             "it, then use --redo to do it again, --skip to continue as if it was done, or --fail to "
             "continue as if it "
             "failed."
@@ -125,7 +148,7 @@ def _decision(found: RunSummary, visits: Sequence[KeptVisit], decision: Decision
     return decision
 
 
-def _go_to(head: RunHead) -> None:
+def go_to(head: RunHead) -> None:
     """To the folder that the run was started in. Raises `UsageError` if that cannot be."""
     try:
         if not Path(head.folder).samefile(current_folder()):
@@ -137,13 +160,12 @@ def _go_to(head: RunHead) -> None:
         ) from error
 
 
-def _check_unchanged(head: RunHead, arguments: RunArguments) -> None:
+def check_unchanged(
+    head: RunHead, arguments: RunArguments, *, instead: str = "start again with `samovar run`"
+) -> None:
     """Raises `UsageError` if a workflow is not as it was: what is done was done for another one."""
     library = open_library(current_folder())
     now = digests(library.workflow(arguments.workflow, lenient=arguments.lenient), library)
     changed = [path for path, digest in now.items() if head.digests.get(path) != digest]
     if changed:
-        raise UsageError(
-            f"{', '.join(changed)} has changed since the run began. Restore it, or start again with "
-            "`samovar run`."
-        )
+        raise UsageError(f"{', '.join(changed)} has changed since the run began. Restore it, or {instead}.")

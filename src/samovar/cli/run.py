@@ -16,7 +16,7 @@ import anyio
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.keeping import check_secrets, keeping_for, say_interrupted
+from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for, say_kept
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
@@ -31,6 +31,8 @@ from samovar.cli.variables import (
     read_assignments,
     read_switches,
 )
+from samovar.config import Settings
+from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending
 from samovar.folders import current_folder
@@ -52,21 +54,8 @@ def run_workflow(arguments: RunArguments) -> int:
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
-    run = RunnerSettings(
-        model=arguments.model,
-        executor=arguments.executor,
-        seed=arguments.seed,
-        deterministic=arguments.deterministic,
-        settings=settings,
-        surroundings=surroundings(settings, current_folder()),
-        yes=arguments.yes,
-        answers=read_answers(arguments.answers, workflow, library),
-        trusts=arguments.trust or arguments.dry_run,
-        no_effects=arguments.no_effects,
-        lenient=arguments.lenient,
-        transitions=arguments.limit_transitions,
-        duration_s=_duration(arguments.limit_duration),
-    )
+    library.replace_prompts(arguments.prompts, workflow)
+    run = _runner_settings(arguments, settings, workflow, library)
     if arguments.record is not None:
         from samovar.testing.recording import check_record  # what few runs need, none waits for
 
@@ -78,20 +67,26 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
-    if arguments.goes_on is not None:
-        check_secrets(arguments.goes_on, prepared.variables)
-    hidden = _secrets(workflow, prepared.variables)
+    if arguments.begun_as is not None:
+        check_secrets(arguments.begun_as, prepared.variables)
+    hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         from samovar.cli.dry_run import dry_run
 
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
-    shows = not (arguments.quiet or arguments.as_json or arguments.as_events)
     offering = (
-        offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
+        offering_for(settings, budget, named=arguments.model, models=prepared.models)
+        if arguments.shows
+        else None
     )
     show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
+
+    def lose(error: SamovarError) -> None:
+        outcome.is_unkept = True
+        if not arguments.quiet:
+            say(f"samovar: this run is not kept, and goes on without: {shown(str(error))}")
 
     async def main(run: RunnerSettings) -> None:
         async with open_app(settings, library) as app:
@@ -99,7 +94,11 @@ def run_workflow(arguments: RunArguments) -> int:
             outcome.note(app)
 
     try:
-        with keeping_for(arguments, settings, workflow, library) as keeping:
+        with keeping_for(arguments, settings, workflow, library, lose) as keeping:
+            if keeping is not None and arguments.goes_on is not None and not arguments.changed_secrets:
+                check_same_secrets(keeping.journal, arguments.goes_on, prepared.variables)
+            if keeping is not None:
+                keeping = replace(keeping, given=tuple(given))
             anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()
@@ -116,9 +115,30 @@ def run_workflow(arguments: RunArguments) -> int:
     return status or unrecorded
 
 
+def _runner_settings(
+    arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
+) -> RunnerSettings:
+    return RunnerSettings(
+        model=arguments.model,
+        executor=arguments.executor,
+        seed=arguments.seed,
+        deterministic=arguments.deterministic,
+        settings=settings,
+        surroundings=surroundings(settings, current_folder()),
+        waits=settings.wait and settings.journal == "full",
+        yes=arguments.yes,
+        answers=read_answers(arguments.answers, workflow, library),
+        trusts=arguments.trust or arguments.dry_run,
+        no_effects=arguments.no_effects,
+        lenient=arguments.lenient,
+        transitions=arguments.limit_transitions,
+        duration_s=_duration(arguments.limit_duration),
+    )
+
+
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given: dict[str, object] = dict(arguments.goes_on.variables) if arguments.goes_on else {}
+    given = _given_before(arguments)
     for path in arguments.variable_files:
         given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
@@ -137,15 +157,28 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     return given | switches | assignments
 
 
+def _given_before(arguments: RunArguments) -> dict[str, object]:
+    """The variables of the run that goes on, or is run again: there, defaults are as they are now."""
+    head = arguments.begun_as
+    if head is None:
+        return {}
+    is_rerun = arguments.origin is not None and arguments.origin.at is None
+    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
+    return {name: head.variables[name] for name in names if name in head.variables}
+
+
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:
     """Whether the value is on the command line itself."""
     values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
     return any(not value.startswith("@") and value != "-" for value in values)
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
+def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
     """What nobody is shown, before anything has run."""
-    return Secrets(variables[name] for name in workflow.secret_names if name in variables)
+    hidden = secrets_of(settings)
+    for name in workflow.secret_names:
+        hidden.learn(variables.get(name, ""))
+    return hidden
 
 
 def _check_outputs(arguments: RunArguments) -> None:
@@ -162,6 +195,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
         raise UsageError("--record needs a run, which --dry-run does not have.")
+    if arguments.no_journal and arguments.settings.get("journal_file") is not None:
+        raise UsageError("--journal and --no-journal cannot be combined.")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 
@@ -217,8 +252,11 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
-    if run.ending is Ending.CANCELLED and outcome.is_kept and not arguments.as_json:
-        say_interrupted(run.id, arguments.settings.get("journal_file"))
+    waits = run.ending is Ending.WAITING
+    is_continued = run.ending is Ending.CANCELLED and run.error is None and not outcome.is_unkept
+    says_more = not (arguments.as_json or arguments.as_events)
+    if outcome.is_kept and says_more and (is_continued or waits):
+        say_kept(run.id, arguments.settings.get("journal_file"), waits=waits)
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

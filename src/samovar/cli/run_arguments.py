@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samovar.journal.base import RunHead
+from samovar.journal.base import RunHead, RunOrigin
 from samovar.running.uncertain import Decisions
 
 KEPT = (
@@ -63,10 +63,34 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
+    changed_secrets: bool = False
+    """Secrets of a run that continues need not be those that it began with."""
+    no_journal: bool = False
+    """It is not kept, whatever the settings say."""
     goes_on: RunHead | None = None
     """The run that continues; None: a new one begins."""
+    earlier: RunHead | None = None
+    """What the run began with that this one takes outcomes from."""
+    origin: RunOrigin | None = None
+    """Which outcomes it takes from that."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of its visits that were interrupted."""
+
+    @property
+    def begun_as(self) -> RunHead | None:
+        """The run whose variables it begins with."""
+        return self.goes_on or self.earlier
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The texts of prompts in place of those of the library."""
+        origin = self.goes_on.origin if self.goes_on else self.origin
+        return origin.prompts if origin else {}
+
+    @property
+    def shows(self) -> bool:
+        """Standard error is for a person: live lines and a report."""
+        return not (self.quiet or self.as_json or self.as_events)
 
     @property
     def kept(self) -> Mapping[str, object]:

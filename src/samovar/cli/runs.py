@@ -1,71 +1,93 @@
-"""`samovar runs`: the runs that are kept, the newest first, and one of them in full.
+"""`samovar runs`: the runs that are kept, the newest first, in a table.
 
 Above: the commands of `__init__.py`. Below: the journal.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rich.table import Table
 
 from samovar.cli.console import make_console
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import open_journal
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
-from samovar.cli.terminal import put, say
+from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
-from samovar.journal.base import KeptVisit, RunStatus, RunSummary
-from samovar.running.wire import tokens_to_wire
+from samovar.errors.counting import counted
+from samovar.journal.base import RunStatus, RunSummary
+from samovar.running.kept_wire import summary_to_wire
+from samovar.values import duration_s
 
+_DAYS = re.compile(r"(\d+(?:\.\d+)?) ?d(?:ays?)?")
 SHOWN = 20
 """Runs that are listed if nobody says how many."""
 
 
-def list_runs(
-    settings: Mapping[str, Any], *, workflow: str | None, status: str | None, most: int | None, as_json: bool
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRuns:
+    """Which runs are listed; None: any."""
+
+    workflow: str | None = None
+    """The name of their workflow."""
+    status: str | None = None
+    since: str | None = None
+    """How long ago they may have begun, as in `2h`, or at what time, as ISO 8601 has it."""
+
+    def check(self) -> Callable[[RunSummary], bool]:
+        """Tells whether a run is one of them. Raises `UsageError`."""
+        if self.status is not None and self.status not in tuple(map(str, RunStatus)):
+            raise UsageError(
+                f"--status cannot be {self.status!r}: expected {', '.join(map(str, RunStatus))}."
+            )
+        since_s = None if self.since is None else _moment(self.since)
+        return lambda one: (
+            self.workflow in (None, one.workflow)
+            and self.status in (None, one.status)
+            and (since_s is None or one.started_at >= since_s)
+        )
+
+
+def _moment(text: str) -> float:
+    """In seconds since 1970. Raises `UsageError`."""
+    if days := _DAYS.fullmatch(text.strip()):
+        return time.time() - float(days.group(1)) * 86_400
+    with suppress(ValueError):
+        return time.time() - duration_s(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"--since cannot be {text!r}: expected a time ago, as in 2h or 3d, or a date, as in 2026-05-04."
+        ) from None
+
+
+def list_runs(settings: Mapping[str, Any], wanted: WantedRuns, *, most: int | None, as_json: bool) -> int:
     """Lists runs, and returns the exit status."""
-    if status is not None and status not in tuple(map(str, RunStatus)):
-        raise UsageError(f"--status cannot be {status!r}: expected {', '.join(map(str, RunStatus))}.")
+    is_wanted = wanted.check()
     with open_journal(settings_for(settings)) as journal:
-        found = [
-            one
-            for one in journal.runs()
-            if (workflow is None or one.workflow == workflow) and (status is None or one.status == status)
-        ]
+        found = [one for one in journal.runs() if is_wanted(one)]
     limit = most if most is not None else None if as_json else SHOWN
     listed = found[:limit]
     if as_json:
-        write_json({"runs": [_wire(one) for one in listed]})
+        write_json({"runs": [summary_to_wire(one) for one in listed]})
         return 0
     if not listed:
-        say('samovar: no run is kept. Set `journal = "on"` in the settings, or use --journal FILE.')
+        say("samovar: no run is kept here yet")
         return 0
     _show(listed)
     if len(listed) < len(found):
-        say(f"samovar: {len(found) - len(listed)} older runs are not shown; --most N shows more.")
+        say(f"samovar: {counted(len(found) - len(listed), 'older run')} not shown; --most N shows more.")
     return 0
-
-
-def _wire(one: RunSummary) -> dict[str, object]:
-    return {
-        "run": one.id,
-        "workflow": one.workflow,
-        "path": None if one.path is None else str(one.path),
-        "folder": one.folder,
-        "status": str(one.status),
-        "started_at": one.started_at,
-        "touched_at": one.touched_at,
-        "ended_at": one.ended_at,
-        "visits": one.visits,
-        "tokens": tokens_to_wire(one.tokens),
-        "message": one.message,
-    }
 
 
 def _show(runs: Iterable[RunSummary]) -> None:
@@ -80,49 +102,3 @@ def _show(runs: Iterable[RunSummary]) -> None:
         figures = (f"{took_s:.1f} s", str(one.visits), str(one.tokens.generated))
         table.add_row(one.id, shown(one.workflow), str(one.status), started, *figures)
     make_console(sys.stdout).print(table)
-
-
-def show_run(settings: Mapping[str, Any], run: str, *, as_json: bool) -> int:
-    """Shows one run, and returns the exit status."""
-    with open_journal(settings_for(settings)) as journal:
-        found = find_run(journal, run)
-        visits = list(journal.visits(found.id))
-    if as_json:
-        write_json({**_wire(found), "states": [_visit_wire(one) for one in visits]})
-        return 0
-    put(f"{found.id}  {shown(found.workflow)}  {found.status}  {found.visits} visits\n")
-    if found.message:
-        put(f"{shown(found.message)}\n")
-    for one in visits:
-        put(_line(one, found.started_at))
-    return 0
-
-
-def _visit_wire(one: KeptVisit) -> dict[str, object]:
-    outcome, key = one.outcome, one.intent.key
-    wire: dict[str, object] = {
-        "path": key.path,
-        "branch": key.line or None,
-        "visit": key.nth,
-        "verb": one.intent.verb,
-        "entered_at": one.intent.entered_at,
-        "status": "interrupted" if outcome is None else "failure" if outcome.error else "success",
-    }
-    if outcome is not None:
-        wire["duration_s"] = outcome.duration_s
-        if outcome.error is not None:
-            wire["error"] = {"code": outcome.error.code, "message": outcome.error.message}
-    return wire
-
-
-def _line(one: KeptVisit, started_at: float) -> str:
-    outcome = one.outcome
-    how = "interrupted" if outcome is None else "failed" if outcome.error else "done"
-    took = f"{outcome.duration_s:8.2f} s" if outcome else " " * 10
-    after = one.intent.entered_at - started_at
-    said = ""
-    if outcome is not None and outcome.error is not None:
-        said = f"  {shown(outcome.error.message)[:80]}"
-    elif outcome is not None and outcome.what:
-        said = f"  {shown(outcome.what)[:80]}"
-    return f"{after:9.2f} s {took}  {how:<11}  {shown(str(one.intent.key))}  {one.intent.verb or ''}{said}\n"

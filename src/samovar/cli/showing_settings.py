@@ -7,30 +7,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put
 from samovar.config import Settings, load_settings, settings_known
+from samovar.config.known_keys import secrets_of
 from samovar.config.masking import masked, shown_value
 from samovar.config.origins import Origins, files_there, read_origins
 from samovar.errors import NotFoundError
 from samovar.projects.opening import Opening, uncounted
+from samovar.values.secrecy import Secrets
 
 TABLES = ("pairs", "tables")
 """How settings are read whose rows may come from several files."""
 UNSET = "unset"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Output:
+    """Where all is written that is shown, without the keys that settings name."""
+
+    hidden: Secrets
+
+    def put(self, text: str) -> None:
+        put(self.hidden.mask(text))
+
+    def write_json(self, value: object) -> None:
+        write_json(self.hidden.copy_values(value))
+
+
 def show_settings(name: str | None, *, as_json: bool) -> int:
     """All settings, or one of them with all there is to know of it."""
     settings, origins = load_settings({}), read_origins()
-    closed = uncounted(settings_known())
+    out = _Output(hidden=secrets_of(settings))
     if name is not None:
-        return _show_one(name.lower(), settings, origins, closed, as_json=as_json)
+        return _show_one(name.lower(), settings, origins, out, as_json=as_json)
+    closed = uncounted(settings_known())
     if as_json:
-        write_json(
+        out.write_json(
             {
                 "settings": [_object(one, settings, origins) for one in settings_known()],
                 "files": [str(file.path) for file in files_there()],
@@ -40,8 +57,8 @@ def show_settings(name: str | None, *, as_json: bool) -> int:
         )
         return 0
     lines = [line for one in settings_known() for line in _lines(one, settings, origins)]
-    _put_columns(lines)
-    _put_closed(closed, origins.notes)
+    _put_columns(lines, out)
+    _put_closed(closed, origins.notes, out)
     return 0
 
 
@@ -83,19 +100,21 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _put_columns(lines: list[tuple[str, str, str]]) -> None:
+def _put_columns(lines: list[tuple[str, str, str]], out: _Output) -> None:
     left = max(len(name) for name, _, _ in lines)
     wide = min(48, max(len(value) for _, value, _ in lines))
-    put("".join(f"{shown(f'{name:<{left}}  {value:<{wide}}  {source}')}\n" for name, value, source in lines))
+    out.put(
+        "".join(f"{shown(f'{name:<{left}}  {value:<{wide}}  {source}')}\n" for name, value, source in lines)
+    )
 
 
-def _put_closed(closed: list[Opening], notes: Iterable[str]) -> None:
+def _put_closed(closed: list[Opening], notes: Iterable[str], out: _Output) -> None:
     for one in closed:
-        put(f"\nDoes not count: {shown(one.line)}\n")
+        out.put(f"\nDoes not count: {shown(one.line)}\n")
         for name, value in one.values.items():
-            put(f"  {shown(f'{name} = {_text(_shown_written(value))}')}\n")
+            out.put(f"  {shown(f'{name} = {_text(_shown_written(value))}')}\n")
     for note in notes:
-        put(f"\nNot taken over: {shown(note)}\n")
+        out.put(f"\nNot taken over: {shown(note)}\n")
 
 
 def _shown_written(value: object, key: str = "") -> Any:
@@ -116,9 +135,7 @@ def _closed_object(one: Opening) -> dict[str, Any]:
     }
 
 
-def _show_one(
-    name: str, settings: Settings, origins: Origins, closed: list[Opening], *, as_json: bool
-) -> int:
+def _show_one(name: str, settings: Settings, origins: Origins, out: _Output, *, as_json: bool) -> int:
     name, _, row = name.partition(".")
     known = settings_known().get(name)
     if known is None:
@@ -128,7 +145,7 @@ def _show_one(
         if row not in found.get("sources", {}):
             raise NotFoundError(f"row of {name}", row, found.get("sources", {}))
         found |= {"value": found["value"][row], "source": found.pop("sources")[row], "name": f"{name}.{row}"}
-    said = [one for one in closed if name in (key.lower() for key in one.values)]
+    said = [one for one in uncounted(settings_known()) if name in (key.lower() for key in one.values)]
     if as_json:
         about: dict[str, Any] = {
             "description": known.description,
@@ -138,17 +155,17 @@ def _show_one(
         about |= {"variable": f"SAMOVAR_{name.upper()}", "opens": known.opens}
         about |= {"overridden": list(origins.others(name))}
         about |= {"not_counted": [_closed_object(one) for one in said]}
-        write_json(found | about)
+        out.write_json(found | about)
         return 0
     lines = (
         [(found["name"], _text(found["value"]), found["source"])] if row else _lines(name, settings, origins)
     )
-    _put_columns(lines)
+    _put_columns(lines, out)
     ways = ", ".join(
         one for one in (known.option, f"SAMOVAR_{name.upper()}", f"{name} in config.toml") if one
     )
-    put(f"\n{shown(known.description)}\nExpected: {shown(known.expected)}.\nSet by: {ways}.\n")
+    out.put(f"\n{shown(known.description)}\nExpected: {shown(known.expected)}.\nSet by: {ways}.\n")
     if known.reads not in TABLES and (overridden := origins.others(name)):
-        put(f"Also said, and overridden: {shown(', '.join(overridden))}.\n")
-    _put_closed(said, ())
+        out.put(f"Also said, and overridden: {shown(', '.join(overridden))}.\n")
+    _put_closed(said, (), out)
     return 0

@@ -6,12 +6,20 @@ nothing. Keys are named here, never written: anyone who shows a setting shows no
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Permission = Literal["deny", "ask", "allow"]
 """What happens when a program that answers prompts wants to do something itself: it may not, the person is
 asked, it may."""
+
+
+def table_of(shelf: str, name: str) -> str:
+    """A table as a file of settings has it: `[executors.mine]`, `[executors."my own"]`."""
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return f"[{shelf}.{key}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,11 @@ class DeclaredExecutor:
     output_price: float | None = None
     """For a million tokens of answers."""
 
+    @property
+    def table(self) -> str:
+        """What a message calls it."""
+        return table_of("executors", self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredServer:
@@ -70,3 +83,8 @@ class DeclaredServer:
     """While one of its tools is called, the server may have the run's model write texts."""
     elicitation: bool = False
     """While one of its tools is called, the server may ask the person questions."""
+
+    @property
+    def table(self) -> str:
+        """What a message calls it."""
+        return table_of("servers", self.name)

@@ -198,10 +198,11 @@ class Settings:
         expected="a whole number, at least 1",
         least=1,
     )
-    journal: Literal["on", "off"] = setting(
-        "off",
-        "Whether runs are kept, so that an interrupted one can continue (`samovar resume`).",
-        expected="'on' or 'off'",
+    journal: Literal["full", "outline", "off"] = setting(
+        "full",
+        "How runs are kept: `full`, so that an interrupted one can continue (`samovar resume`); `outline`, "
+        "states, times and tokens alone, with no text and no value; `off`, not at all.",
+        expected="'full', 'outline' or 'off'",
     )
     journal_file: Path | None = setting(
         None,
@@ -209,10 +210,30 @@ class Settings:
         expected="a path",
         option="--journal",
         metavar="FILE",
-        help="Keep the run in this file, so that it can be resumed if it is interrupted.",
+        help="Keep the run in this file, and not in the user's state folder.",
         opens=True,
         names="folder",
         given="str | Path",
+    )
+    journal_days: int = setting(
+        30,
+        "How many days the journal keeps a run that is over or was interrupted.",
+        expected="a whole number of days, at least 1",
+        least=1,
+    )
+    journal_bytes: int = setting(
+        1_000_000_000,
+        "How large the journal may be; beyond that, the oldest runs are deleted when the next one starts.",
+        expected="a number of bytes, as in 4GB or 500MB",
+        reads="bytes",
+        given="int | str",
+    )
+    wait: bool = setting(
+        False,
+        "Without a terminal, a run that needs a person is left waiting for `samovar answer`.",
+        expected="true or false",
+        option="--wait",
+        help="If a person is needed and there is no terminal, leave the run waiting for `samovar answer`.",
     )
     environment: tuple[str, ...] = setting(
         (),

@@ -82,6 +82,8 @@ class ModelSpec:
     repack: bool | None = None
     """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
     if they fit so, and else they are used as they are in the file."""
+    holds_forms: bool = False
+    """Whether it is loaded for an answer of a form: what forms need is then made as early as possible."""
 
 
 class Conversation:

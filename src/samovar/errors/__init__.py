@@ -40,7 +40,8 @@
     │       └── SilentError     it said nothing for too long
     ├── JournalError            the journal cannot be read or written
     │   ├── LeaseError          another process drives the run
-    │   └── LeaseLostError      another process has taken the run over
+    │   ├── LeaseLostError      another process has taken the run over
+    │   └── CalledOffError      somebody has cancelled the run from another process
     └── ClosedError             used after it was closed
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
@@ -74,6 +75,7 @@ from samovar.errors.models import UnreachableError as UnreachableError
 from samovar.errors.nearest import nearest as nearest
 from samovar.errors.nearest import same_look as same_look
 from samovar.errors.tree import ActionError as ActionError
+from samovar.errors.tree import CalledOffError as CalledOffError
 from samovar.errors.tree import ChildError as ChildError
 from samovar.errors.tree import ClosedError as ClosedError
 from samovar.errors.tree import CutOffError as CutOffError

@@ -209,3 +209,9 @@ class LeaseLostError(JournalError):
     """Another process has taken the run over, since this one did not renew its lease in time."""
 
     code = "lease-lost"
+
+
+class CalledOffError(JournalError):
+    """Somebody has cancelled the run from another process."""
+
+    code = "called-off"

@@ -19,6 +19,7 @@ import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ExecutorError, NotFoundError, SamovarError, UsageError
+from samovar.errors.installing import install_command
 from samovar.executors.acp_agent import Agent
 from samovar.executors.acp_turn import AcpTurn
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
@@ -66,7 +67,7 @@ class AcpExecutor:
         if find_spec("acp") is None:
             return UsageError(
                 f"The executor {declared.name!r} needs the package agent-client-protocol, which is not "
-                "installed: pip install 'samovar[acp]'"
+                f"installed: {install_command('samovar[acp]')}"
             )
         return missing_program(declared)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from samovar.errors import AuthError, ExecutorError, OverloadedError, ProtocolError, RateLimitError
+from samovar.executors.base import Wish
+from samovar.executors.deeds import deeds_of_acp
 from samovar.executors.programs import AnsweringProgram
 from samovar.processes.children import ChildProgramError
 
@@ -29,8 +31,8 @@ AUTH_REQUIRED = -32000
 Update = dict[str, Any]
 """What a program tells of an answer, as the protocol has it."""
 Listener = Callable[[Update], None]
-Chooser = Callable[[str, str], Awaitable[bool]]
-"""Whether it may do something, by what that is and its details."""
+Chooser = Callable[[Wish], Awaitable[bool]]
+"""Whether it may do something."""
 
 
 class Agent:
@@ -99,10 +101,17 @@ class Agent:
         if listener is not None and isinstance(update, dict):
             listener[0](update)
 
-    async def may(self, session: str, what: str, details: str) -> bool:
-        """Whether it may do something in the session."""
+    async def may(self, session: str, call: Any) -> bool:
+        """Whether it may do something in the session, as the protocol has it."""
         listener = self._listeners.get(session)
-        return listener is not None and await listener[1](what, details)
+        if listener is None:
+            return False
+        what = str(getattr(call, "title", None) or getattr(call, "kind", None) or "a tool")
+        given = getattr(call, "raw_input", None)
+        details = "" if given is None else str(given)
+        return await listener[1](
+            Wish(program=self._name, what=what, details=details, deeds=deeds_of_acp(call))
+        )
 
     @asynccontextmanager
     async def errors(self, *, limit_s: float | None = None) -> AsyncIterator[None]:
@@ -190,9 +199,7 @@ class _Client:
     ) -> Any:
         from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
 
-        what = str(getattr(tool_call, "title", None) or getattr(tool_call, "kind", None) or "a tool")
-        given = getattr(tool_call, "raw_input", None)
-        is_allowed = await self._agent.may(session_id, what, "" if given is None else str(given))
+        is_allowed = await self._agent.may(session_id, tool_call)
         # Never for more than this once: what may be done is for the person and the settings to say.
         kind = "allow_once" if is_allowed else "reject_once"
         chosen = next((one for one in options if one.kind == kind), None)

@@ -13,7 +13,7 @@ import anyio
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import DeclinedError, ProtocolError
 from samovar.executors.acp_agent import Agent, Update
-from samovar.executors.base import PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest, Wish
 from samovar.executors.programs import Patience, may
 from samovar.executors.spoken import Spoken
 from samovar.generation import FinishReason, PartKind, TokenCounts
@@ -120,10 +120,10 @@ class AcpTurn:
         if self._error is not None or self._spoken.is_stopped:
             self._woken.set()
 
-    async def _may(self, what: str, details: str) -> bool:
+    async def _may(self, wish: Wish) -> bool:
         self._asking += 1
         try:
-            return await may(what, details, self._declared, self._request)
+            return await may(wish, self._declared, self._request)
         except Exception as error:  # handed on: `drive` raises it
             self._error = self._error or error
             return False

@@ -9,27 +9,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from samovar.config.declared import DeclaredExecutor
+from samovar.config.providers import ANTHROPIC, Provider
 from samovar.errors import SamovarError
 from samovar.executors.anthropic_messages import MessagesDialect
 from samovar.executors.base import ExecutorAbilities
-from samovar.executors.endpoint import Endpoint, Provider
+from samovar.executors.endpoint import Endpoint
 from samovar.executors.endpoint_asking import EndpointDialect
 from samovar.executors.endpoint_client import NO_KEY
 from samovar.executors.endpoint_executor import EndpointExecutor
-
-PROVIDER = Provider(
-    package="anthropic",
-    url="https://api.anthropic.com",
-    url_variable="ANTHROPIC_BASE_URL",
-    key_variable="ANTHROPIC_API_KEY",
-    headers_variable="ANTHROPIC_CUSTOM_HEADERS",
-)
 
 
 class AnthropicExecutor(EndpointExecutor):
     """See `executors.base.Executor`."""
 
-    provider: ClassVar[Provider] = PROVIDER
+    provider: ClassVar[Provider] = ANTHROPIC
     abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(
         choices=True,
         schema=True,

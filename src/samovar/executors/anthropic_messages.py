@@ -50,8 +50,7 @@ class MessagesDialect:
     def needs_model(declared: DeclaredExecutor) -> SamovarError:
         """What is said where no model is named."""
         return UsageError(
-            f"The executor {declared.name!r} needs a model: name it with model=…, or in "
-            f"[executors.{declared.name}]."
+            f"The executor {declared.name!r} needs a model: name it with model=…, or in {declared.table}."
         )
 
     async def stream(self, body: dict[str, Any]) -> Any:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
+from samovar.errors.counting import counted
 from samovar.generation import (
     Embeddings,
     FinishReason,
@@ -30,6 +31,15 @@ from samovar.values.certainty import ChosenValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something that a program wants to do itself, in words that the user's rules know."""
+
+    kind: Literal["shell", "write", "fetch"]
+    words: tuple[str, ...]
+    """`shell`: the program and its arguments; `write`: the whole path; `fetch`: the address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a program that answers a prompt wants to do itself."""
 
@@ -39,10 +49,12 @@ class Wish:
     """What it calls that, in a few words: it is data, whoever wrote it."""
     details: str = ""
     """With what, as the program says it: a command, a path; data too."""
+    deeds: tuple[Deed, ...] = ()
+    """All that it would do; empty if that is not known."""
 
 
 Permits = Callable[[Wish], Awaitable[bool]]
-"""Asks the person of the run. Nobody there: no."""
+"""What the user's rules say, or else the person of the run. Nobody there: no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,21 +140,21 @@ def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: O
     """The message about an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
         return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
-    ways = "Give it more with max_tokens=…"
+    ways, said = "Give it more with max_tokens=…", counted(tokens.generated, "token")
     if cut == "call":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+            f"The answer was cut off after {said} (max_tokens is {options.max_tokens}), "
             f"within a call of a tool. {ways}"
         )
     if cut == "text":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is "
+            f"The answer was cut off after {said} (max_tokens is "
             f"{options.max_tokens}), before it matched the {options.held_by}. {ways}, or ask for less."
         )
     if reason is FinishReason.STOP:
         return "The model ended its answer within its reasoning, so there is no text. Try think=off."
     return (
-        f"The model's reasoning used all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+        f"The model's reasoning used all {said} (max_tokens is {options.max_tokens}), "
         f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
     )
 
@@ -178,6 +190,8 @@ class ExecutorAbilities:
     """It says how many tokens of a prompt were computed and how many were there already."""
     usage: bool = False
     """It says how many tokens an answer took."""
+    cost: bool = False
+    """It says itself what an answer cost, as far as it knows that."""
 
 
 class Connection(Protocol):

@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from samovar.config.declared import DeclaredExecutor
+from samovar.config.providers import CLAUDE
 from samovar.errors import ExecutorError, NotFoundError, SamovarError
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.claude_flags import ClaudeFlags, usual_variables
@@ -37,8 +38,6 @@ from samovar.executors.table import Parts
 from samovar.generation import Message
 from samovar.processes.children import EXIT_S, ChildPrograms
 
-PROGRAM = "claude"
-"""Its name, where the settings name none."""
 MOST_IDLE = 8
 """Processes that wait for the next turn of a named conversation; one more, and the oldest is ended."""
 
@@ -60,6 +59,7 @@ class ClaudeCodeExecutor:
         think=True,
         evaluated=True,
         usage=True,
+        cost=True,
     )
 
     @classmethod
@@ -70,12 +70,12 @@ class ClaudeCodeExecutor:
     @classmethod
     def where(cls, declared: DeclaredExecutor) -> str:
         """See `table.Member`."""
-        return program_named(declared, PROGRAM)
+        return program_named(declared, CLAUDE.name)
 
     @classmethod
     def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
         """See `table.Member`."""
-        return missing_program(declared, PROGRAM)
+        return missing_program(declared, CLAUDE.name)
 
     @classmethod
     def make(cls, parts: Parts) -> ClaudeCodeExecutor:
@@ -90,7 +90,7 @@ class ClaudeCodeExecutor:
         declared = self._parts.declared
         starting = Starting(
             declared=declared,
-            words=found_program(declared, PROGRAM),
+            words=found_program(declared, CLAUDE.name),
             usual=usual_variables(declared),
             on_sent=self._parts.on_sent,
             most_chars=int(self._parts.settings.value_bytes),

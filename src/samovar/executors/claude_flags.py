@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samovar.config.declared import DeclaredExecutor
+from samovar.config.providers import CLAUDE
 from samovar.executors.base import PromptRequest
 from samovar.executors.claude_messages import Unwrap
 from samovar.executors.programs import system_of
@@ -22,13 +23,6 @@ ANSWER = "answer"
 """The key of an answer within the object that it is wrapped in."""
 SYSTEM_FILE = "system.txt"
 """The system prompt is handed over in a file: everybody on the machine can read arguments."""
-USUAL = (
-    *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
-    *("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"),
-)
-"""The variables that say who its user is, and whom it asks."""
-ELSEWHERE = ("CLAUDE_CONFIG_DIR",)
-"""The ones that remain if the settings name another endpoint: a key goes only to the one that it is for."""
 ALWAYS = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json"),
     *("--verbose", "--include-partial-messages"),
@@ -39,8 +33,9 @@ ALWAYS = (
 def usual_variables(declared: DeclaredExecutor) -> tuple[str, ...]:
     """The variables of the environment that the program may see, besides those that the settings name."""
     url = declared.url and declared.url.rstrip("/")
-    is_elsewhere = url and url != os.environ.get("ANTHROPIC_BASE_URL", "").rstrip("/")
-    return ELSEWHERE if is_elsewhere else USUAL
+    if url and url != os.environ.get(CLAUDE.url_variable, "").rstrip("/"):
+        return CLAUDE.variables  # a key goes only to the endpoint that it is for
+    return (*CLAUDE.key_variables, CLAUDE.url_variable, *CLAUDE.variables)
 
 
 QUIET: Mapping[str, str] = {
@@ -96,7 +91,7 @@ class ClaudeFlags:
 
     def variables(self, declared: DeclaredExecutor) -> dict[str, str]:
         """What its environment has besides what it is allowed to see."""
-        url = {"ANTHROPIC_BASE_URL": declared.url} if declared.url else {}
+        url = {CLAUDE.url_variable: declared.url} if declared.url else {}
         thinks = {} if self.thinks else {"MAX_THINKING_TOKENS": "0"}
         return {**QUIET, **url, **thinks, "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(self.max_tokens)}
 

@@ -13,9 +13,10 @@ import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import DeclinedError
-from samovar.executors.base import PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest, Wish
 from samovar.executors.claude_flags import unwrap_for
 from samovar.executors.claude_messages import Hearing, cost_of, error_of
+from samovar.executors.deeds import deeds_of_claude
 from samovar.executors.programs import AnsweringProgram, Patience, may, said_in
 from samovar.executors.spoken import Spoken
 from samovar.generation import FinishReason
@@ -112,12 +113,14 @@ class ClaudeTurn:
         if asked.get("subtype") != "can_use_tool":
             answer |= {"subtype": "error", "error": "not supported"}
         elif await may(
-            str(asked.get("tool_name") or "a tool"),
-            json.dumps(given, ensure_ascii=False),
-            self._declared,
-            self._request,
+            self._wish(str(asked.get("tool_name") or "a tool"), given), self._declared, self._request
         ):
             answer["response"] = {"behavior": "allow", "updatedInput": given}
         else:
             answer["response"] = {"behavior": "deny", "message": "The user does not allow this."}
         await self._program.send({"type": "control_response", "response": answer})
+
+    def _wish(self, name: object, given: dict[str, Any]) -> Wish:
+        tool = str(name or "a tool")
+        details = json.dumps(given, ensure_ascii=False)
+        return Wish(program=self._name, what=tool, details=details, deeds=deeds_of_claude(tool, given))

@@ -11,29 +11,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from samovar.config.declared import DeclaredExecutor
+from samovar.config.declared import DeclaredExecutor, table_of
+from samovar.config.keys import NoKeyError, is_place, read_key
+from samovar.config.providers import Provider
 from samovar.errors import AuthError, SamovarError, UsageError
+from samovar.errors.installing import install_command
 from samovar.values.secrecy import Secrets
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """Who speaks a dialect first, and by which names its users know that."""
-
-    package: str
-    """The official client, a package of Python and an extra of Samovar."""
-    url: str
-    """The provider's own endpoint."""
-    url_variable: str
-    """The variable of the environment that names another one."""
-    key_variable: str
-    headers_variable: str
-    """The variable whose lines, `NAME: VALUE`, the official client sends with each request."""
-    account_headers: frozenset[str] = frozenset()
-    """Headers, in small letters, that the official client fills from variables of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +34,11 @@ class Endpoint:
     """None: it is spoken to without one."""
     withheld: frozenset[str] = frozenset()
     """Headers, in small letters, that the environment has for the provider, and that it must not get."""
+
+    @property
+    def table(self) -> str:
+        """What a message calls what the settings say of it."""
+        return table_of("executors", self.executor)
 
     @property
     def host(self) -> str:
@@ -91,7 +81,7 @@ def endpoint_of(
     if key is None and url == provider.url and socket is None:
         raise AuthError(
             f"The executor {declared.name!r} needs a key: put it into the variable {provider.key_variable}, "
-            f'or name where it is with key = "env:NAME" or "file:PATH" in [executors.{declared.name}].',
+            f'or name where it is with key = "env:NAME" or "file:PATH" in {declared.table}.',
             executor=declared.name,
         )
     withheld = frozenset() if is_meant else _headers_of_environment(provider, environment)
@@ -127,7 +117,7 @@ def require_package(declared: DeclaredExecutor, provider: Provider) -> None:
     if find_spec(provider.package) is None:
         raise UsageError(
             f"The executor {declared.name!r} needs the package {provider.package}, which is not installed: "
-            f"pip install 'samovar[{provider.package}]'"
+            + install_command(f"samovar[{provider.package}]")
         )
 
 
@@ -135,7 +125,7 @@ def _url(
     declared: DeclaredExecutor, provider: Provider, environment: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """The URL, and the Unix socket that it is reached by."""
-    where = f"url of [executors.{declared.name}]"
+    where = f"url of {declared.table}"
     url = declared.url
     if url is None:
         where, url = provider.url_variable, environment.get(provider.url_variable, "").strip() or None
@@ -179,28 +169,20 @@ def _key(
     if declared.key is None:
         found = environment.get(provider.key_variable, "").strip()
         return _readable(found, provider.key_variable, declared) if found and is_meant else None
-    way, _, place = declared.key.partition(":")
-    here = f"key of [executors.{declared.name}]"
-    if way not in ("env", "file") or not place:  # which may be the key itself, and is not shown
+    here = f"key of {declared.table}"
+    if not is_place(declared.key):  # which may be the key itself, and is not shown
         raise UsageError(
             f'{here} says where the key is, as "env:NAME" or "file:PATH"; the key itself is never written '
             "into a file of settings."
         )
-    if way == "env":
-        found, what = environment.get(place, ""), f"the variable {place}"
-    else:
-        what = f"the file {place}"
-        try:
-            found = Path(place).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise AuthError(f"{here}: {what} cannot be read: {why}.", executor=declared.name) from None
-    return _readable(found, f"{here}: {what}", declared)
+    try:
+        found = read_key(declared.key, environment)
+    except NoKeyError as error:
+        raise AuthError(f"{here}: {error}.", executor=declared.name) from None
+    return _readable(found, f"{here}: what is there", declared)
 
 
 def _readable(text: str, what: str, declared: DeclaredExecutor) -> str:
-    text = text.strip()
-    if not text or not text.isascii() or not text.isprintable():
-        why = "has characters that no key has" if text else "is empty, or is not there"
-        raise AuthError(f"{what} {why}.", executor=declared.name)
+    if not text.isascii() or not text.isprintable():
+        raise AuthError(f"{what} has characters that no key has.", executor=declared.name)
     return text

@@ -105,7 +105,7 @@ class Watch:
             raise TimeUp
         raise SilentError(
             f"The executor {self._endpoint.executor!r} ({self._endpoint.host}) said nothing for "
-            f"{self._silence_s:g} s, and was given up (silence_s of [executors.{self._endpoint.executor}]).",
+            f"{self._silence_s:g} s, and was given up (silence_s of {self._endpoint.table}).",
             executor=self._endpoint.executor,
         )
 

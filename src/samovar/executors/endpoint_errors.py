@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from samovar.config.declared import table_of
 from samovar.errors import (
     AuthError,
     ContextError,
@@ -121,7 +122,7 @@ def _by_status(error: Exception, endpoint: Endpoint) -> ModelError:
     if status == 413:
         return _context_error(body, said)
     if status in (401, 403):
-        way = f'Look at its key: key = "env:NAME" or "file:PATH" in [executors.{name}].'
+        way = f'Look at its key: key = "env:NAME" or "file:PATH" in {table_of("executors", name)}.'
         return AuthError(f"{text} {way}", executor=name)
     if status == 402 or "insufficient_quota" in (code, kind):
         return AuthError(text, executor=name)

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
 
 from samovar.config.declared import DeclaredExecutor
+from samovar.config.providers import Provider
 from samovar.errors import SamovarError
 from samovar.executors.endpoint import (
     Endpoint,
-    Provider,
     endpoint_of,
     host_of,
     is_remote_endpoint,

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from samovar.config.providers import OPENAI, Provider
 from samovar.errors import UsageError
 from samovar.executors.base import ExecutorAbilities
-from samovar.executors.endpoint import Endpoint, Provider
+from samovar.executors.endpoint import Endpoint
 from samovar.executors.endpoint_answer import CallPiece, Ended, Heard, ModelDeclined, Said, Used
 from samovar.executors.endpoint_asking import Asked, EndpointDialect
 from samovar.executors.endpoint_client import NO_KEY
@@ -20,14 +21,6 @@ from samovar.executors.endpoint_executor import EndpointExecutor
 from samovar.executors.endpoint_forms import ToolNames
 from samovar.generation import FinishReason, Message, Options
 
-PROVIDER = Provider(
-    package="openai",
-    url="https://api.openai.com/v1",
-    url_variable="OPENAI_BASE_URL",
-    key_variable="OPENAI_API_KEY",
-    headers_variable="OPENAI_CUSTOM_HEADERS",
-    account_headers=frozenset(("openai-organization", "openai-project")),
-)
 MOST_STOPS = 4
 """Stop texts that an endpoint takes; all are looked for here as well."""
 _REASONS: Mapping[str, FinishReason] = {
@@ -41,7 +34,7 @@ _REASONS: Mapping[str, FinishReason] = {
 class OpenAIExecutor(EndpointExecutor):
     """See `executors.base.Executor`."""
 
-    provider: ClassVar[Provider] = PROVIDER
+    provider: ClassVar[Provider] = OPENAI
     abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(
         choices=True,
         schema=True,
@@ -87,7 +80,7 @@ class ChatDialect:
                 )
                 raise UsageError(
                     f"The executor {self._endpoint.executor!r} ({self._endpoint.host}) does not know which "
-                    f"model is meant{some}. Name it with model=… or in [executors.{self._endpoint.executor}]."
+                    f"model is meant{some}. Name it with model=… or in {self._endpoint.table}."
                 )
             self._model = str(found[0])
         return self._model

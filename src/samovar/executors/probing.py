@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,10 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from samovar.config.declared import DeclaredExecutor
-from samovar.config.masking import masked, masked_place
+from samovar.config.keys import NoKeyError, is_place, read_key
+from samovar.config.masking import masked
+from samovar.config.providers import PROGRAMS, PROVIDERS
+from samovar.processes.given_variables import TEMPORARY, allowed
 
 PROBE_S = 3.0
 """Within which a program or an endpoint has to answer."""
@@ -40,12 +43,6 @@ LAUNCHERS = frozenset(
     )
 )
 """Programs that start another one: their own version says nothing, and they may fetch what they start."""
-KNOWN_PROGRAMS: Mapping[str, str] = {"claude-code": "claude"}
-"""By kind, the program where none is declared."""
-KNOWN_KEYS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-"""By kind, the variable that has the key where no place is declared."""
-KNOWN_URLS: Mapping[str, str] = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
-"""By kind, the variable that has the endpoint where none is declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +70,18 @@ def probe_declared(declared: DeclaredExecutor) -> list[Probe]:
     """What the declaration alone lets one find out."""
     name = declared.name
     kind = declared.kind or name
-    words = declared.command or ((KNOWN_PROGRAMS[kind],) if kind in KNOWN_PROGRAMS else ())
-    url = declared.url or os.environ.get(KNOWN_URLS.get(kind, ""), "")
+    program, provider = PROGRAMS.get(kind), PROVIDERS.get(kind)
+    words = declared.command or ((program.name,) if program else ())
+    url = declared.url or (os.environ.get(provider.url_variable, "") if provider else "")
     found: list[Probe] = []
     if words:
-        found.append(probe_program(words, f"command in [executors.{name}]", asks_version=True))
+        found.append(probe_program(words, f"command in {declared.table}", asks_version=True))
     if url:
         found.append(probe_endpoint(url))
     if declared.key is not None:
-        found.append(probe_place(declared.key, f"key in [executors.{name}]"))
-    elif kind in KNOWN_KEYS and not url:
-        found.append(probe_place(f"env:{KNOWN_KEYS[kind]}", f"key in [executors.{name}]"))
+        found.append(probe_place(declared.key, f"key in {declared.table}"))
+    elif provider and not url:
+        found.append(probe_place(f"env:{provider.key_variable}", f"key in {declared.table}"))
     found += probe_variables(declared.environment)
     return found
 
@@ -104,14 +102,13 @@ def probe_program(words: Sequence[str], where: str, *, asks_version: bool = Fals
 
 def version_of(path: str, timeout_s: float = PROBE_S) -> str | None:
     """What `PROGRAM --version` says on its first line; None if it says nothing in time."""
-    kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG", "USER") if name in os.environ}
     try:
         process = subprocess.Popen(
             [path, "--version"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=kept,
+            env=allowed((TEMPORARY,)),
             start_new_session=True,
         )
     except (OSError, ValueError):
@@ -187,26 +184,17 @@ def is_url(text: str) -> bool:
 def probe_place(place: str, where: str) -> Probe:
     """Whether a key is at a place: `env:NAME`, `file:PATH`. It is not shown, nor kept."""
     kind, _, name = place.partition(":")
-    shown = masked_place(place)
-    if kind == "env" and name:
-        if os.environ.get(name, "").strip():
-            return Probe(is_good=True, what=f"the key {shown} is there")
-        return Probe(is_good=False, what=f"the key {shown} is not set", fix=f"export {name}=…")
-    if kind != "file" or not name:
-        return Probe(
-            is_good=False, what=f"{where} is not the place of a key", fix="write env:NAME or file:PATH"
-        )
+    if not is_place(place):
+        what, fix = f"{where} is not the place of a key", "write env:NAME or file:PATH"
+        return Probe(is_good=False, what=what, fix=fix)
     try:
-        path = Path(name).expanduser()
-        is_there, mode = bool(path.read_bytes()[:4096].strip()), path.stat().st_mode
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return Probe(is_good=False, what=f"the key {shown} cannot be read: {reason}", fix=f"ls -l {name}")
-    if not is_there:
-        return Probe(is_good=False, what=f"the key {shown} is empty", fix=f"write the key into {name}")
-    if mode & 0o077:
-        return Probe(is_good=False, what=f"the key {shown} may be read by others", fix=f"chmod 600 {name}")
-    return Probe(is_good=True, what=f"the key {shown} is there")
+        read_key(place)
+    except NoKeyError as error:
+        fix = f"export {name}=…" if kind == "env" else f"ls -l {name}"
+        return Probe(is_good=False, what=f"no key: {error}", fix=fix)
+    if kind == "file" and Path(name).expanduser().stat().st_mode & 0o077:
+        return Probe(is_good=False, what=f"the key {place} may be read by others", fix=f"chmod 600 {name}")
+    return Probe(is_good=True, what=f"the key {place} is there")
 
 
 def probe_variables(names: Sequence[str]) -> list[Probe]:

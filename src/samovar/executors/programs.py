@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ProtocolError, SamovarError, SilentError, UnreachableError, UsageError
 from samovar.executors.base import PromptRequest, Wish
 from samovar.generation import FinishReason, Message, Options
-from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
+from samovar.processes.given_variables import allowed
 from samovar.values import MOST_VALUE_BYTES
 
 MOST_AT_ONCE = 8
@@ -37,15 +38,15 @@ def found_program(declared: DeclaredExecutor, usual: str = "") -> tuple[str, ...
     words = declared.command or ((usual,) if usual else ())
     if not words:
         raise UsageError(
-            f"[executors.{declared.name}] has no command: an executor of kind {declared.kind} is a program."
+            f"{declared.table} has no command: an executor of kind {declared.kind} is a program."
         )
     path = shutil.which(os.path.expanduser(words[0]))
     if path is None:
         where = "on PATH" if os.sep not in words[0] else "on this machine"
         way = (
-            f"Correct command in [executors.{declared.name}]."
+            f"Correct command in {declared.table}."
             if declared.command
-            else f"Install it, or say where it is: command in [executors.{declared.name}]."
+            else f"Install it, or say where it is: command in {declared.table}."
         )
         raise UsageError(f"The executor {declared.name!r} is the program {words[0]!r}: not {where}. {way}")
     return (os.path.abspath(path), *words[1:])
@@ -157,7 +158,7 @@ class AnsweringProgram:
         """What is said of one that hangs."""
         return SilentError(
             f"{self._named} said nothing for {self._declared.silence_s:g} s and was ended. If it may take "
-            f"longer: silence_s in [executors.{self._declared.name}].",
+            f"longer: silence_s in {self._declared.table}.",
             executor=self._declared.name,
         )
 
@@ -201,7 +202,7 @@ class Patience:
         return any(anyio.current_time() >= limit for limit in self._limits())
 
 
-async def may(what: str, details: str, declared: DeclaredExecutor, request: PromptRequest) -> bool:
+async def may(wish: Wish, declared: DeclaredExecutor, request: PromptRequest) -> bool:
     """Whether a program may do something itself that it asks for."""
     if not request.allows_effects or declared.permission == "deny":
         return False
@@ -209,8 +210,9 @@ async def may(what: str, details: str, declared: DeclaredExecutor, request: Prom
         return True
     if request.permits is None:
         return False
+    details = wish.details
     cut = details if len(details) <= MOST_SHOWN_CHARS else f"{details[:MOST_SHOWN_CHARS]}…"
-    return await request.permits(Wish(program=declared.name, what=what[:100], details=cut))
+    return await request.permits(replace(wish, what=wish.what[:100], details=cut))
 
 
 def said_in(messages: Sequence[Message]) -> str:

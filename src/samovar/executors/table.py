@@ -134,17 +134,17 @@ def declared_executor(name: str, settings: Settings) -> DeclaredExecutor:
             raise NotFoundError("executor", name, known_executors(settings))
         return DeclaredExecutor(name=name, kind=name)
     kind = found.kind or name
+    if not found.kind and name not in KINDS:
+        raise UsageError(f'{found.table} has no kind. Write kind = "…", one of: {", ".join(KINDS)}.')
     if kind not in KINDS:
         hint = nearest(kind, KINDS) or f" There is {', '.join(KINDS)}."
-        raise UsageError(f"kind of [executors.{name}] cannot be {kind!r}.{hint}")
+        raise UsageError(f"kind of {found.table} cannot be {kind!r}.{hint}")
     takes = _class_of(kind).takes
     for one in fields(DeclaredExecutor):
         if one.name in ("name", "kind") or one.name in takes:
             continue
         if getattr(found, one.name) != one.default:
-            raise UsageError(
-                f"[executors.{name}] has {one.name}: an executor of kind {kind} has no such key."
-            )
+            raise UsageError(f"{found.table} has {one.name}: an executor of kind {kind} has no such key.")
     return replace(found, kind=kind)
 
 

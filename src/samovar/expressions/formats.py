@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from samovar.errors.counting import counted
 from samovar.expressions.code_blocks import BOM, LINE_END, code_blocks, language_of
 from samovar.expressions.code_blocks import lines_of as lines_of
 from samovar.values import json_number, plain, read_json, to_text
@@ -129,7 +130,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
                 names = _names(row)
                 continue
             if len(row) != len(names):
-                raise ValueError(f"line {reader.line_num} has {len(row)} values, not {len(names)}")
+                raise ValueError(f"line {reader.line_num} has {counted(len(row), 'value')}, not {len(names)}")
             rows.append(dict(zip(names, row, strict=True)))
     except csv.Error as error:
         raise ValueError(f"{error} in line {reader.line_num}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from samovar.errors import nearest
+from samovar.errors.counting import counted
 from samovar.expressions.complaints import instead_of_part
 from samovar.expressions.evaluation import MissingError, narrow, sentence
 from samovar.expressions.kinds import called, kind_of
@@ -49,7 +50,7 @@ def item_of(value: object, key: object, at: int) -> object:
             )
         assert isinstance(key, int)
         if not -len(value) <= key < len(value):
-            raise MissingError(f"The list has {len(value)} items, none at {key}.", at)
+            raise MissingError(f"The list has {counted(len(value), 'item')}, none at {key}.", at)
         return value[key]
     if kind == "text" and not isinstance(value, Record):
         raise MissingError("A text has no items: text.charAt(n) is its nth character.", at)

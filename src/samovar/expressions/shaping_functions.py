@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from samovar.errors.counting import counted
 from samovar.expressions import formats
 from samovar.expressions.kinds import WrongError, called, kind_of
 from samovar.expressions.meter import Meter
@@ -82,7 +83,9 @@ def format_of(meter: Meter, *values: object) -> str:
         count += match.group() != "%%"
         at = match.end()
     if count < len(given):
-        raise WrongError(f"The function 'format' has {len(given)} values for {count} places.")
+        raise WrongError(
+            f"The function 'format' has {counted(len(given), 'value')} for {counted(count, 'place')}."
+        )
     meter.made(len(text) + ITEM_BYTES * len(pieces))
     return "".join((*pieces, text[at:]))
 

@@ -23,8 +23,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from samovar.events import NOTHING, PromptFigures, RunError
-from samovar.generation import Message, TokenCounts
+from samovar.generation import TokenCounts
+from samovar.journal.people import AskedPeople, People
+from samovar.journal.visit_parts import Charges as Charges
+from samovar.journal.visit_parts import Exchange as Exchange
+from samovar.journal.visit_parts import ForkEnds as ForkEnds
+from samovar.journal.visit_parts import Intent as Intent
+from samovar.journal.visit_parts import KeptEnd as KeptEnd
+from samovar.journal.visit_parts import KeptStep as KeptStep
+from samovar.journal.visit_parts import KeptVisit as KeptVisit
+from samovar.journal.visit_parts import LoadWait as LoadWait
+from samovar.journal.visit_parts import VisitKey as VisitKey
+from samovar.journal.visit_parts import VisitOutcome as VisitOutcome
 
 
 class RunStatus(StrEnum):
@@ -42,6 +52,8 @@ class RunStatus(StrEnum):
     LIMITED = "limited"
     STUCK = "stuck"
     CANCELLED = "cancelled"
+    UNKEPT = "unkept"
+    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
 
     @property
     def is_over(self) -> bool:
@@ -53,78 +65,17 @@ _GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitKey:
-    """Names one visit within its run, the same in whatever order branches and items come."""
+class RunOrigin:
+    """The earlier run that a run takes outcomes from."""
 
-    path: str
-    """Path of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
-    line: str = ""
-    """The branches around it, the outermost first, as `Left/Inner`; empty outside of forks."""
-    nth: int = 1
-    """Which visit of that state on that line, from 1."""
-
-    def __str__(self) -> str:
-        branch = f" in branch {self.line}" if self.line else ""
-        times = f" (visit {self.nth})" if self.nth > 1 else ""
-        return f"{self.path}{branch}{times}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """A visit that begins."""
-
-    key: VisitKey
-    number: int
-    """In the run, from 1, in the order in which they began."""
-    verb: str | None
-    """Verb of its action; None: it passes through."""
-    entered_at: float
-    """Seconds since 1970: what the visit counts as now, also when it is performed again."""
-    is_repeatable: bool
-    """It may be performed again if nobody knows whether it was done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """One request of a prompt and what was answered, so that a conversation can be reported again."""
-
-    session: str | None
-    fork: str | None
-    messages: tuple[Message, ...]
-    answer: Message | None
-    """None if there was none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitOutcome:
-    """How a visit ended: all that the run needs to continue from it. Values are without loss."""
-
-    value: object = NOTHING
-    is_new: bool = True
-    sets: Mapping[str, object] = field(default_factory=dict)
-    error: RunError | None = None
-    abort: str | None = None
-    figures: PromptFigures | None = None
-    answer: tuple[str, bool] | None = None
-    """The text, and whether it was picked among choices."""
-    what: str = ""
-    left_at: float = 0.0
-    """Seconds since 1970."""
-    duration_s: float = 0.0
-    exchanges: tuple[Exchange, ...] = ()
-    spent: TokenCounts = field(default_factory=TokenCounts)
-    """By attempts that failed, besides what is in `figures`."""
-    is_concealed: bool = False
-    """There are references in place of secrets, and marks are escaped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptVisit:
-    """A visit as it is in the journal."""
-
-    intent: Intent
-    outcome: VisitOutcome | None
-    """None: it was begun, and nobody knows how far it came."""
+    run: str
+    """Its id."""
+    at: VisitKey | None = None
+    """The visit from which on all is done again; None: whatever was performed with something else."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What variables are at that visit in place of what they were."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """By name, the texts of prompts in place of those of the library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +94,20 @@ class RunHead:
     """Digests of the texts of the workflow and of all it runs, by file."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """What it begins with, typed; a secret is not among them."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of the workflow and of all it runs, by file, as they were when it began."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave, the others being defaults; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where it takes outcomes from; None: it performs everything itself."""
+    is_outline: bool = False
+    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,12 +131,18 @@ class RunSummary:
     """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
+    origin: str | None = None
+    """The run that it takes outcomes from."""
 
 
 class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
+    asked: AskedPeople
+    """Its questions."""
+    driven_s: float
+    """How long it was driven before it was opened; the time in which nobody did does not count."""
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""
@@ -190,20 +157,62 @@ class KeptRun(Protocol):
         """A visit begins, or begins again. Raises `JournalError`."""
         ...
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        """A visit has ended. Raises `JournalError`."""
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
+        """A visit has ended. `within`: what the paths of the visits that it is made of begin with, before a
+        `/` or `[`; those that have not ended are given up. Raises `JournalError`.
+        """
         ...
 
-    async def end(self, status: RunStatus, message: str = "") -> None:
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        """How the branches that began with a visit had ended when the run was opened, if that was kept."""
+        ...
+
+    async def decide(self, fork: ForkEnds) -> None:
+        """A fork is over, and what did not end in its lost branches is given up. Raises `JournalError`."""
+        ...
+
+    async def step(self, step: KeptStep) -> None:
+        """A transition was taken. It is kept with what is written next. Raises `JournalError`."""
+        ...
+
+    async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+    def key(self) -> bytes:
+        """For digests of what has a secret in it; it is not in the journal itself. Raises `JournalError`."""
+        ...
+
+    async def abandon(self, message: str) -> None:
+        """The run goes on without being kept: what it does from here on nobody will know.
+
+        Returns once that is kept, as `RunStatus.UNKEPT`. Raises `JournalError` if not even that can be.
+        """
         ...
 
 
 class Journal(Protocol):
     """A place where runs are kept."""
 
+    @property
+    def people(self) -> People:
+        """What any process may do about the runs, whoever drives them."""
+        ...
+
+    def proof(self, name: str, value: object) -> str:
+        """A keyed hash of a secret, to tell it from another one. Raises `JournalError`."""
+        ...
+
+    def is_proved(self, proof: str, name: str, value: object) -> bool:
+        """Whether a secret is the one of that hash. Raises `JournalError` if the key is gone."""
+        ...
+
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
-        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted."""
+        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted.
+
+        If somebody wants the run to end, what is within is cancelled, the run is over as cancelled, and
+        `CalledOffError` comes out; as with `reopen`.
+        """
         ...
 
     def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:
@@ -214,10 +223,29 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """The run of that file that began last."""
+        ...
+
     def head(self, run: str) -> RunHead:
         """What a run began with. Raises `NotFoundError`."""
         ...
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
-        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
+        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`.
+
+        `after`: only those with higher numbers; `also`: and those of these numbers.
+        """
+        ...
+
+    def steps(self, run: str) -> Iterator[KeptStep]:
+        """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
+        ...
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """What a run ended with; None: it has not. Raises `NotFoundError`."""
+        ...
+
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """Removes runs and what only they have. Gives those removed: one that is driven or waits stays."""
         ...

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from samovar.journal.kill_points import KillPoint, reach
+
 CHECKPOINT_BYTES = 4_000_000
 """The log is put into the file when it is this long."""
 
@@ -35,6 +37,7 @@ class Checkpointer:
             return
         with self._locked() as is_ours:
             if is_ours:
+                reach(KillPoint.CHECKPOINT, soon=True)
                 with contextlib.suppress(sqlite3.OperationalError):  # somebody reads: the next time then
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,18 @@ from samovar.generation import (
     ToolCall,
     ToolDefinition,
 )
-from samovar.journal.base import Exchange, RunHead, VisitOutcome
+from samovar.journal.base import (
+    Charges,
+    Exchange,
+    ForkEnds,
+    KeptEnd,
+    LoadWait,
+    RunHead,
+    RunOrigin,
+    VisitKey,
+    VisitOutcome,
+)
+from samovar.journal.people import KeptQuestion
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -37,11 +48,17 @@ _RECORDS: Mapping[str, type] = {
     one.__name__: one
     for one in (
         Caller,
+        Charges,
         ChosenValue,
         Exchange,
+        ForkEnds,
+        KeptEnd,
+        KeptQuestion,
+        LoadWait,
         Message,
         MessagePart,
         Options,
+        RunOrigin,
         Place,
         PromptFigures,
         RunError,
@@ -50,23 +67,57 @@ _RECORDS: Mapping[str, type] = {
         TokenCounts,
         ToolCall,
         ToolDefinition,
+        VisitKey,
         VisitOutcome,
     )
 }
 _WORDS: Mapping[str, type[StrEnum]] = {one.__name__: one for one in (FinishReason,)}
 
 
-def to_json(value: object) -> str:
-    """A value as one text. Raises `JournalError` for a value of a type that is not known here."""
-    return json.dumps(_plain(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+APART_CHARS = 500
+"""A text from here on is kept apart, where it is kept once however many values have it."""
+Apart = Callable[[str], str]
+"""Keeps a text apart and gives its digest; or gives the text of a digest."""
 
 
-def from_json(text: str | bytes) -> Any:
-    """The value of such a text. Raises `JournalError` for any other text."""
+def to_json(value: object, apart: Apart | None = None) -> str:
+    """A value as one text. Raises `JournalError` for a value of a type that is not known here.
+
+    `apart`: keeps its long texts apart.
+    """
+    plain = _plain(value)
+    return written(plain if apart is None else _cut(plain, apart))
+
+
+def written(plain: object) -> str:
+    """What JSON has, as one text of ASCII."""
+    return json.dumps(plain, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(text: str | bytes, apart: Apart | None = None) -> Any:
+    """The value of such a text. Raises `JournalError` for any other text. `apart`: finds its long texts."""
+
+    def whole(found: dict[str, Any]) -> Any:
+        return apart(found["is"]) if apart is not None and found.get(TYPE) == _APART else found
+
     try:
-        return _value(json.loads(text))
+        return _value(json.loads(text, object_hook=None if apart is None else whole))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(f"A value in the journal cannot be read: {error}.") from error
+
+
+_APART = "text"
+"""The type of what is in place of a text that is kept apart."""
+
+
+def _cut(plain: Any, apart: Apart) -> Any:
+    if isinstance(plain, str):
+        return {TYPE: _APART, "is": apart(plain)} if len(plain) >= APART_CHARS else plain
+    if isinstance(plain, list):
+        return [_cut(one, apart) for one in plain]
+    if isinstance(plain, dict):
+        return {key: _cut(one, apart) for key, one in plain.items()}
+    return plain
 
 
 def _plain(value: object) -> Any:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from samovar.errors import JournalError
-from samovar.journal.schema import migrate, version_of
+from samovar.journal.mounts import is_over_network
+from samovar.journal.schema import MIGRATIONS, migrate, version_of
 
 BUSY_S = 10.0
 """How long one process waits for another's transaction, which takes milliseconds."""
@@ -27,21 +31,30 @@ def connect(file: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
     try:
-        version_of(connection, str(file))  # before anything is changed in what may be another program's
-        # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
-        # where two do (the WAL-reset bug), and the one of this Python may be older.
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":  # a file system without shared memory, as over a network
-            connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA foreign_keys = ON")
-        # Pages are read from the file, never mapped: a mapped file that another process shortens is a crash.
-        connection.execute("PRAGMA mmap_size = 0")
-        migrate(connection, str(file))
+        prepare(connection, file)
     except BaseException as error:
         connection.close()
         raise reason(error, file) from error
     return connection
+
+
+def prepare(connection: Any, file: Path) -> None:
+    """Makes a connection to the journal's file one that writes, with today's tables."""
+    version_of(connection, str(file))  # before anything is changed in what may be another program's
+    # Space of what is removed can be given back bit by bit; only a new file takes this.
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
+    # where two do (the WAL-reset bug), and the one of this Python may be older.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # The log needs memory that all processes share, which they do not have over a network.
+    wanted = "DELETE" if is_over_network(file.parent) else "WAL"
+    if connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0] != wanted.lower():
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Pages are read from the file, never mapped: a mapped file that another process shortens is a crash.
+    connection.execute("PRAGMA mmap_size = 0")
+    migrate(connection, str(file))
 
 
 def connect_to_read(file: Path) -> sqlite3.Connection | None:
@@ -56,13 +69,31 @@ def connect_to_read(file: Path) -> sqlite3.Connection | None:
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
     try:
-        if version_of(connection, str(file)):
+        version = version_of(connection, str(file))
+        if version == len(MIGRATIONS):
             return connection
+        if version:  # of an earlier version: brought to today's by a connection that writes
+            connection.close()
+            connect(file).close()
+            return connect_to_read(file)
     except (JournalError, sqlite3.Error) as error:
         connection.close()
         raise reason(error, file) from error
     connection.close()
     return None
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[sqlite3.Connection | None]:
+    """The same while the body reads, in which what fails is a `JournalError` too."""
+    connection = connect_to_read(file)
+    try:
+        yield connection
+    except (OSError, sqlite3.Error) as error:
+        raise reason(error, file) from error
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 def reason(error: BaseException, file: Path) -> JournalError:
@@ -78,6 +109,9 @@ def reason(error: BaseException, file: Path) -> JournalError:
 
 _ELSEWHERE = "Name another place with --journal, or leave it out."
 _WAYS = (
+    ("i/o error", "Its disk or file system refused it; everything written before is kept."),
+    ("unable to open", f"It, or its folder, may not be written to. {_ELSEWHERE}"),
+    ("no space", "Make room on that disk; everything written before is kept."),
     ("full", "Make room on that disk; everything written before is kept."),
     ("locked", "Another process has locked it for too long; `samovar doctor` shows which."),
     ("readonly", f"Its folder may not be written to. {_ELSEWHERE}"),

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import anyio
-
-from samovar.background import beside
 
 LEASE_S = 10.0
 """How long a process may be stopped, as by a closed lid, before another one may take its run over."""
@@ -24,14 +21,8 @@ def owner() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-@asynccontextmanager
-async def renewing(renew: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Renews a lease beside the body, which is cancelled if it is lost; `LeaseLostError` comes out then."""
-
-    async def renew_always() -> None:
-        while True:
-            await anyio.sleep(LEASE_S / 2)
-            await renew()
-
-    async with beside(lease=renew_always):
-        yield
+async def renew_always(renew: Callable[[], Awaitable[None]]) -> None:
+    """Renews a lease, until it is cancelled. Raises `LeaseLostError` if it is lost."""
+    while True:
+        await anyio.sleep(LEASE_S / 2)
+        await renew()

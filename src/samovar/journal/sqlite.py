@@ -6,49 +6,76 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import JournalError, LeaseError, NotFoundError
+import anyio
+import anyio.to_thread
+
+from samovar.background import beside
+from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
+    KeptEnd,
+    KeptStep,
     KeptVisit,
     RunHead,
     RunStatus,
     RunSummary,
     VisitKey,
 )
-from samovar.journal.codec import from_json, to_json
-from samovar.journal.connecting import connect_to_read
-from samovar.journal.leases import LEASE_S, owner, renewing
-from samovar.journal.sqlite_run import SqliteRun
-from samovar.journal.texts import Texts
+from samovar.journal.connecting import reading
+from samovar.journal.leases import LEASE_S, owner, renew_always
+from samovar.journal.proofs import Proofs
+from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
+from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
+from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
 _SUMMARY = (
     "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, head, owner, until_s FROM run"
+    "reasoning, message, path, folder, owner, until_s, origin FROM run"
 )
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
-    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+    "WHERE run = (SELECT number FROM run WHERE id = ?) "
+    "AND (number > ? OR number IN (SELECT value FROM json_each(?))) ORDER BY number, path"
+)
+_STEPS = (
+    "SELECT path, line, nth, target, label, at FROM step "
+    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number"
 )
 
 
 class SqliteJournal:
     """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(
+        self,
+        file: Path,
+        *,
+        retention: Retention | None = None,
+        open_writer: Callable[[Path], Writer] = Writer,
+    ) -> None:
+        """`retention`: how much is kept; None: everything. `open_writer` makes what writes."""
+        self.file, self._retention, self._open_writer = file, retention, open_writer
         self._texts = Texts(file.with_name(file.name + ".values"))
         self._writer: Writer | None = None
+        self._looking = Looking(file)
+        self.people = SqlitePeople(file, self._open_now)
+        proofs = Proofs(file)
+        self.proof, self.is_proved = proofs.of, proofs.is_of
 
     def close(self) -> None:
         """All is written, and the file is given back."""
+        self._looking.close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -56,42 +83,56 @@ class SqliteJournal:
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s = self._open(), owner(), time.time()
+        writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
-            cursor = connection.execute(
-                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+            connection.execute(
+                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
+                "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     head.id,
                     head.workflow,
                     RunStatus.RUNNING,
                     head.started_at,
                     now_s,
-                    to_json(head),
+                    kept.inline or "",
+                    kept.digest,
+                    None if head.path is None else str(head.path),
+                    head.folder,
                     who,
                     now_s + LEASE_S,
+                    head.origin.run if head.origin else None,
                 ),
             )
-            return int(cursor.lastrowid)
+            number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            self._texts.keep(connection, number, kept)
+            return number
 
         number = await writer.write(insert)
-        async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
+        if self._retention is not None:
+            writer.when_idle(Pruner(self._texts, self._retention).step)
+        earlier = Opened(number=number, lease=1)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as run:
             yield run
 
     @asynccontextmanager
     async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who = self._open(), owner()
+        writer, who = await self._open(), owner()
 
         def take(connection: Any) -> tuple[int, int]:
             now_s = time.time()
             found = connection.execute(
-                "SELECT number, lease, owner, until_s FROM run WHERE id = ?", (run,)
+                "SELECT number, lease, owner, until_s, status FROM run WHERE id = ?", (run,)
             ).fetchone()
             if found is None:
                 raise NotFoundError("run", run)
-            number, lease, holder, until_s = found
+            number, lease, holder, until_s, status = found
+            if status == RunStatus.UNKEPT:
+                raise JournalError(
+                    f"Run {run} went on without being kept. What it did then is not known, and so it cannot "
+                    "continue."
+                )
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -99,38 +140,77 @@ class SqliteJournal:
                     until_s=until_s,
                 )
             connection.execute(
-                "UPDATE run SET owner = ?, lease = ?, until_s = ?, status = ?, touched_at = ?, message = '' "
-                "WHERE number = ?",
+                "UPDATE run SET owner = ?, lease = ?, until_s = ?, status = ?, touched_at = ?, message = '', "
+                "ended_at = NULL, wish = NULL WHERE number = ?",
                 (who, lease + 1, now_s + LEASE_S, RunStatus.RUNNING, now_s, number),
             )
             return number, lease + 1
 
         number, lease = await writer.write(take, is_synced=True)
-        head, kept = self.head(run), tuple(self.visits(run))
-        async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
+        head, earlier = self.head(run), self._earlier(run, number, lease)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as driven:
             yield driven
+
+    def _earlier(self, run: str, number: int, lease: int) -> Opened:
+        """What is there of a run, for the process that has just taken it."""
+        visits = tuple(self.visits(run))
+        with self._reading(run) as connection:
+            return opened(connection, number, lease, visits)
+
+    def remove(self, runs: Sequence[str]) -> Sequence[str]:
+        """See `base.Journal`."""
+        if not self.file.exists():
+            return ()
+        writer, removed = self._open_now(), []
+        for run in runs:
+            is_gone: bool | None = False
+            while is_gone is False:
+                is_gone = writer.write_now(partial(delete_unused, texts=self._texts, run=run))
+            if is_gone:
+                removed.append(run)
+        writer.write_now(self._texts.sweep)
+        while writer.write_now(give_space_back):
+            pass
+        return removed
 
     @asynccontextmanager
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
-        async with renewing(run.renew):
-            try:
-                yield run
-            finally:
-                run.give_back()
+        async def call_off() -> None:
+            await run.asked.cancelled()
+            raise CalledOffError(CANCELLED)
 
-    def _open(self) -> Writer:
+        try:
+            async with beside(lease=partial(renew_always, run.renew), wish=call_off):
+                yield run
+        except CalledOffError:
+            with anyio.CancelScope(shield=True):
+                await run.end(RunStatus.CANCELLED, CANCELLED)
+            raise
+        finally:
+            run.give_back()
+
+    def _open_now(self) -> Writer:
+        """For a thread that may wait."""
         if self._writer is None:
-            self._writer = Writer(self.file)
+            self._writer = self._open_writer(self.file)
+        return self._writer
+
+    async def _open(self) -> Writer:
+        if self._writer is None:  # it may have to wait for another process: in a thread that may
+            opened = await anyio.to_thread.run_sync(self._open_writer, self.file)
+            if self._writer is None:
+                self._writer = opened
+            else:
+                opened.close()
         return self._writer
 
     # Reading.
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """See `base.Journal`."""
-        connection = connect_to_read(self.file)
-        if connection is None:
-            return
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                return
             rows = connection.execute(
                 f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
@@ -138,35 +218,57 @@ class SqliteJournal:
         for row in rows:
             yield _summary(row, now_s)
 
+    def newest(self, workflow: Path) -> RunSummary | None:
+        """See `base.Journal`."""
+        with reading(self.file) as connection:
+            if connection is None:
+                return None
+            row = connection.execute(
+                f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
+            ).fetchone()
+        return None if row is None else _summary(row, time.time())
+
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            row = connection.execute("SELECT head FROM run WHERE id = ?", (run,)).fetchone()
-        head = from_json(row[0])
+            row = connection.execute("SELECT head, head_text FROM run WHERE id = ?", (run,)).fetchone()
+            head = self._texts.value(connection, *row)
         if not isinstance(head, RunHead):
             raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
 
-    def visits(self, run: str) -> Iterator[KeptVisit]:
+    def visits(self, run: str, *, after: int = 0, also: Sequence[int] = ()) -> Iterator[KeptVisit]:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            for row in connection.execute(_VISITS, (run,)):
+            for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
+
+    def steps(self, run: str) -> Iterator[KeptStep]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            for path, line, nth, target, label, at in connection.execute(_STEPS, (run,)):
+                source = VisitKey(path=path, line=line, nth=nth)
+                yield KeptStep(source=source, target=target or None, label=label, at=at)
+
+    def ending(self, run: str) -> KeptEnd | None:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute("SELECT ending, ending_text FROM run WHERE id = ?", (run,)).fetchone()
+            end = self._texts.value(connection, *row)
+        return end if isinstance(end, KeptEnd) else None
 
     @contextmanager
     def _reading(self, run: str) -> Iterator[Any]:
         """A connection that cannot write. Raises `NotFoundError` if there is no such run."""
-        known = [one.id for one in self.runs()]
-        connection = connect_to_read(self.file)
-        if connection is None or run not in known:
-            raise NotFoundError("run", run, known[:200])
-        with closing(connection):
+        with reading(self.file) as connection:
+            if connection is None:
+                raise NotFoundError("run", run)
+            if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
+                raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
             yield connection
 
     def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
         path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row
-        if digest is not None:
-            outcome = self._texts.read(connection, digest)
         intent = Intent(
             key=VisitKey(path=path, line=line, nth=nth),
             number=number,
@@ -174,18 +276,18 @@ class SqliteJournal:
             entered_at=entered_at,
             is_repeatable=bool(repeatable),
         )
-        return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
+        return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
 
 
 def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
-    head, status = from_json(row[12]), RunStatus(row[2])
-    if status is RunStatus.RUNNING and (row[13] is None or row[14] <= now_s):
+    status = RunStatus(row[2])
+    if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
         status = RunStatus.INTERRUPTED
     return RunSummary(
         id=row[0],
         workflow=row[1],
-        path=head.path,
-        folder=head.folder,
+        path=None if row[12] is None else Path(row[12]),
+        folder=row[13],
         status=status,
         started_at=row[3],
         touched_at=row[4],
@@ -193,6 +295,7 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         visits=row[6],
         tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
         message=row[11],
-        owner=row[13] or "",
-        until_s=row[14],
+        owner=row[14] or "",
+        until_s=row[15],
+        origin=row[16],
     )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +23,11 @@ from samovar.errors import JournalError, SamovarError
 from samovar.journal.checkpointing import Checkpointer
 from samovar.journal.connecting import connect, reason
 
+log = logging.getLogger(__name__)
 MOST_TOGETHER = 256
 """Writes of one transaction."""
+REST_S = 0.1
+"""How long a writer that is closed goes on with what nobody waits for."""
 Write = Callable[[Any], Any]
 """Given the connection, within a transaction."""
 
@@ -45,17 +51,28 @@ class _Waiting:
             self.done(result, error)
 
 
+_NOTHING = _Waiting(lambda connection: None, False, lambda result, error: None)
+
+
 class Writer:
     """One thread with one connection. Closed, it has written all it was given."""
 
-    def __init__(self, file: Path) -> None:
-        """Raises `JournalError` if the journal cannot be opened."""
-        self._file = file
+    def __init__(
+        self,
+        file: Path,
+        *,
+        connect: Callable[[Path], Any] = connect,
+        checkpointer: Checkpointer | None = None,
+    ) -> None:
+        """`connect` gives what is written to. Raises `JournalError` if the journal cannot be opened."""
+        self.file, self._connect = file, connect
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._checkpointer = Checkpointer(file)
+        self._later: deque[_Waiting] = deque()
+        """What is done when nobody waits."""
+        self._checkpointer = checkpointer or Checkpointer(file)
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self._is_closed = False
+        self._is_closed = self._has_no_log = False
         self._thread.start()
         if (error := self._opened.get()) is not None:
             self._thread.join()
@@ -86,10 +103,29 @@ class Writer:
             raise error
         return result
 
-    def _put(self, waiting: _Waiting) -> None:
+    def when_idle(self, step: Callable[[Any], bool]) -> None:
+        """Has a step done when nobody waits for a write, in its own transaction, until it gives False.
+
+        If it fails it is given up. Once the writer is closed, what is left is done for a moment more.
+        """
+
+        def again(result: object, error: BaseException | None) -> None:
+            if error is not None:
+                log.warning("%s", error)
+            elif result:
+                self._later.append(waiting)
+
+        waiting = _Waiting(step, False, again)
+        self._put(waiting, idle=True)
+
+    def _put(self, waiting: _Waiting, *, idle: bool = False) -> None:
         if self._is_closed:
             raise JournalError("The journal is closed.")
-        self._waiting.put(waiting)
+        if idle:
+            self._later.append(waiting)
+            self._waiting.put(_NOTHING)  # wakes the thread
+        else:
+            self._waiting.put(waiting)
 
     def close(self) -> None:
         """Returns when all is written, and the thread has ended."""
@@ -100,40 +136,54 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            connection = connect(self._file)
+            connection = self._connect(self.file)
         except BaseException as error:  # handed on: to anyone who opens the journal
             self._opened.put(error)
             return
+        self._has_no_log = connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal"
         self._opened.put(None)
         try:
             while (together := self._next()) is not None:
                 self._write_all(connection, together)
                 self._checkpointer.look(connection)
+            self._rest(connection)
             self._checkpointer.look(connection, at_end=True)
         finally:
             connection.close()
 
     def _next(self) -> list[_Waiting] | None:
         """What waits, at least one; None: nothing will."""
-        first = self._waiting.get()
-        if first is None:
-            return None
-        together = [first]
+        together: list[_Waiting] = []
         while len(together) < MOST_TOGETHER:
             try:
-                one = self._waiting.get_nowait()
+                one = self._waiting.get(block=not together and not self._later)
             except queue.Empty:
-                break
+                return together or [self._idle_step()]
             if one is None:
+                if not together:
+                    return None
                 self._waiting.put(None)
                 break
-            together.append(one)
+            if one is not _NOTHING:
+                together.append(one)
         return together
+
+    def _idle_step(self) -> _Waiting:
+        one = self._later.popleft()
+        one.is_told = False
+        return one
+
+    def _rest(self, connection: Any) -> None:
+        """What was to be done when nobody waits, for a moment."""
+        until_s = time.monotonic() + REST_S
+        while self._later and time.monotonic() < until_s:
+            self._write_all(connection, [self._idle_step()])
 
     def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
         results: list[tuple[_Waiting, object]] = []
+        is_synced = self._has_no_log or any(one.is_synced for one in together)
         try:
-            with _transaction(connection, is_synced=any(one.is_synced for one in together)):
+            with _transaction(connection, is_synced=is_synced):
                 for one in together:
                     try:
                         results.append((one, one.write(connection)))
@@ -141,7 +191,7 @@ class Writer:
                         one.tell(None, error)
         except BaseException as error:  # handed on: to each that waits
             for one in together:
-                one.tell(None, reason(error, self._file))
+                one.tell(None, reason(error, self.file))
             return
         for one, result in results:
             one.tell(result, None)
@@ -150,7 +200,7 @@ class Writer:
 @contextlib.contextmanager
 def _transaction(connection: Any, *, is_synced: bool) -> Iterator[None]:
     # FULL syncs the log at this commit; NORMAL leaves that to the system, and loses nothing but with the
-    # machine's power.
+    # machine's power. Without a log, each commit has to be synced: the file itself is written over.
     connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
+from samovar.errors.counting import counted
 from samovar.expressions.chosen_paths import OwnPath
 from samovar.expressions.expression import Expression
 from samovar.expressions.formats import json_of
@@ -227,9 +228,9 @@ class Parameter:
         if not isinstance(value, str):
             return
         if self.min_length is not None and len(value) < self.min_length:
-            raise self._wrong(value, f"at least {self.min_length} characters")
+            raise self._wrong(value, f"at least {counted(self.min_length, 'character')}")
         if self.max_length is not None and len(value) > self.max_length:
-            raise self._wrong(value, f"at most {self.max_length} characters")
+            raise self._wrong(value, f"at most {counted(self.max_length, 'character')}")
         if self.pattern is not None and not self._matches(self.pattern, value):
             raise self._wrong(value, f"a text that matches {self.pattern}")
 

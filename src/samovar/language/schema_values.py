@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from samovar.errors import nearest
+from samovar.errors.counting import counted
 from samovar.expressions.operators import LEAST, MOST
 from samovar.language.schemas import REMARKS, Schema, read_short
 from samovar.values import is_finite
@@ -114,9 +115,9 @@ def _shown(value: object) -> str:
 def _text_mismatch(value: str, schema: Schema, name: str) -> str | None:
     least, most = schema.get("minLength"), schema.get("maxLength")
     if least is not None and len(value) < least:
-        return f"`{name}` must have at least {least} characters."
+        return f"`{name}` must have at least {counted(least, 'character')}."
     if most is not None and len(value) > most:
-        return f"`{name}` must have at most {most} characters."
+        return f"`{name}` must have at most {counted(most, 'character')}."
     if "pattern" in schema and not _is_in(str(schema["pattern"]), value):
         return f"`{name}` must match {schema['pattern']}."
     return None
@@ -157,9 +158,9 @@ def _number_mismatch(value: float, schema: Schema, name: str) -> str | None:
 def _list_mismatch(value: list[object] | tuple[object, ...], schema: Schema, name: str) -> str | None:
     least, most = schema.get("minItems"), schema.get("maxItems")
     if least is not None and len(value) < least:
-        return f"`{name}` must have at least {least} items."
+        return f"`{name}` must have at least {counted(least, 'item')}."
     if most is not None and len(value) > most:
-        return f"`{name}` must have at most {most} items."
+        return f"`{name}` must have at most {counted(most, 'item')}."
     items = schema.get("items")
     if not isinstance(items, dict):
         return None

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from samovar.errors.counting import counted
 from samovar.generation import Message, Options
 from samovar.language.schemas import Schema, schema_text
 
 ASKS = "Answer with JSON of this form: "
 _WORDS = {"string": "text", "null": "null"}
 _BOUNDS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
+    "minLength": "at least {}",
+    "maxLength": "at most {}",
+    "minItems": "at least {}",
+    "maxItems": "at most {}",
     "minimum": "at least {}",
     "maximum": "at most {}",
     "exclusiveMinimum": "more than {}",
@@ -27,6 +28,8 @@ _BOUNDS = {
     "pattern": "matching {}",
     "format": "a {}",
 }
+_UNITS = {"minLength": "character", "maxLength": "character", "minItems": "item", "maxItems": "item"}
+"""What these bounds count."""
 _PLAIN = frozenset(
     (
         *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
@@ -81,7 +84,7 @@ def _shown(schema: object) -> str | None:
         return None
     if found is None:
         return None
-    notes = [words.format(schema[key]) for key, words in _BOUNDS.items() if key in schema]
+    notes = [words.format(_amount(key, schema[key])) for key, words in _BOUNDS.items() if key in schema]
     if isinstance(schema.get("description"), str):
         notes.append(schema["description"])
     return f"{found} ({'; '.join(notes)})" if notes else found
@@ -102,3 +105,7 @@ def _object(schema: Schema) -> str | None:
         may = "" if name in schema.get("required", ()) else " (may be left out)"
         fields.append(f"{json.dumps(name, ensure_ascii=False)}: {shown}{may}")
     return "{" + ", ".join(fields) + "}"
+
+
+def _amount(key: str, bound: object) -> object:
+    return counted(bound, _UNITS[key]) if key in _UNITS and isinstance(bound, int) else bound

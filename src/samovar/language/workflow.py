@@ -233,6 +233,8 @@ class Workflow:
     """What may be names of variables, in actions that could not be read."""
     digest: str = field(default="", repr=False, compare=False)
     """Digest of its file's text, as read; empty for one of no file."""
+    source: str = field(default="", repr=False, compare=False)
+    """The text itself."""
 
     def whole(self, state: str) -> frozenset[str]:
         """All states of the composite that begins with this one; else the state alone."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from samovar.errors import BudgetError, EngineError, nearest
+from samovar.errors.counting import counted
 from samovar.generation import SplitMode
 from samovar.memory import in_words
 from samovar.models.header import Header
@@ -65,7 +66,9 @@ def choose(devices: Sequence[Device], choice: DeviceChoice) -> list[Device]:
             raise EngineError(f"There is no device {name!r}.{nearest(name, named)} There are: {there}.")
     chosen = [named[name] for name in choice.names] or list(devices)
     if chosen and len(choice.split) not in (0, len(chosen)):
-        raise EngineError(f"tensor_split has {len(choice.split)} parts for {len(chosen)} devices.")
+        raise EngineError(
+            f"tensor_split has {counted(len(choice.split), 'part')} for {counted(len(chosen), 'device')}."
+        )
     if chosen and choice.split and (min(choice.split) < 0 or sum(choice.split) <= 0):
         raise EngineError("tensor_split needs parts from 0 on, and one above 0.")
     if chosen and choice.split_mode == "none":
@@ -140,9 +143,9 @@ def check_fits(
     for device, needed_bytes in _too_much(load, devices, choice, gpu_layers):
         most = fitting_layers(load, devices, choice)
         raise BudgetError(
-            f"{reference} with {gpu_layers} layers on devices needs {in_words(needed_bytes)} on "
+            f"{reference} with {counted(gpu_layers, 'layer')} on devices needs {in_words(needed_bytes)} on "
             f"{device.name} ({device.description}), but only {in_words(room_bytes(device))} of its "
-            f"{in_words(device.total_bytes)} is free. Any of these would help: {most} layers "
+            f"{in_words(device.total_bytes)} is free. Any of these would help: {counted(most, 'layer')} "
             f"(--gpu-layers {most}), "
             "--gpu-layers auto, or a smaller context (--context).",
             needed_bytes=needed_bytes,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from samovar.errors.counting import counted
+
 MOST_LAYERS = 512
 MOST_EXPERTS = 1024
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
@@ -66,9 +68,9 @@ def objection(
     own = {key: values[full] for key in KEYS if (full := f"{architecture}.{key}") in values}
     layers, predicting = _most(own, "block_count"), _most(own, "nextn_predict_layers")
     if not 1 <= layers <= MOST_LAYERS:
-        return f"it has {layers} layers, but the engine supports 1 to {MOST_LAYERS}"
+        return f"it has {counted(layers, 'layer')}, but the engine supports 1 to {MOST_LAYERS}"
     if not 0 <= predicting <= layers:
-        return f"{predicting} of its {layers} layers predict further tokens"
+        return f"{predicting} of its {counted(layers, 'layer')} predict further tokens"
     return (
         _experts(architecture, own)
         or _settings(own)

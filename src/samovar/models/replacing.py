@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 
-def write_over(path: Path, text: str) -> None:
-    """Replaces a small file. Raises `OSError`."""
+def write_over(path: Path, content: str | bytes) -> None:
+    """Replaces a small file; a text is in UTF-8. Raises `OSError`."""
     temporary = _name_beside(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -57,14 +57,8 @@ class SnapshotFolder:
         self._saves_s: dict[Path, float] = {}
 
     def distrust(self) -> str:
-        """Why the states in there cannot be trusted; empty if nobody else may write there."""
-        try:
-            stat = self.path.stat()
-        except OSError:
-            return ""  # not there yet, or of no use
-        if stat.st_uid != os.geteuid():
-            return "the folder belongs to another user, and each user needs their own cache folder"
-        return "others may write there" if stat.st_mode & 0o022 else ""
+        """See `distrust`."""
+        return distrust(self.path)
 
     def make_room(self, size_bytes: int) -> None:
         """For one more of this size. What is worth least goes first; of what is worth about the same, what
@@ -160,3 +154,14 @@ def entries_of(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def distrust(folder: Path) -> str:
+    """Why what a folder holds cannot be trusted; empty if nobody else may write there."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return ""  # not there yet, or of no use
+    if stat.st_uid != os.geteuid():
+        return "the folder belongs to another user, and each user needs their own cache folder"
+    return "others may write there" if stat.st_mode & 0o022 else ""

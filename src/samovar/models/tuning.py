@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from samovar.errors.counting import counted
 from samovar.generation import KvType
 
 DeviceKind = Literal["cpu", "gpu"]
@@ -58,11 +59,11 @@ class Tuning:
 
     def __str__(self) -> str:
         flash = {True: "on", False: "off", None: "the engine's own choice"}[self.flash_attention]
-        said = [f"flash attention {flash}", f"micro-batches of {self.micro_batch_tokens} tokens"]
+        said = [f"flash attention {flash}", f"micro-batches of {counted(self.micro_batch_tokens, 'token')}"]
         if self.threads is not None:
-            said.append(f"at most {self.threads} threads for decoding")
+            said.append(f"at most {counted(self.threads, 'thread')} for decoding")
         if self.evaluating_threads is not None:
-            said.append(f"{self.evaluating_threads} threads for evaluating")
+            said.append(f"{counted(self.evaluating_threads, 'thread')} for evaluating")
         return f"{', '.join(said)} ({self.source})"
 
 

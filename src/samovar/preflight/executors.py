@@ -19,6 +19,7 @@ from samovar.generation import Options, Sampling
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.asked import AskedPrompt, asked
+from samovar.preflight.limits import unknown_costs
 from samovar.running.runner import RunnerSettings
 
 
@@ -56,7 +57,11 @@ def own_unfit_executors(workflow: Workflow, library: Library, settings: Settings
     for fault in unfit_executors(workflow, library, settings, run):
         if fault.place.path == workflow.path:
             yield fault
-    for error, place in _objections(workflow, library, settings, run):
+    found = (
+        *_objections(workflow, library, settings, run),
+        *unknown_costs(workflow, library, settings, run),
+    )
+    for error, place in found:
         if place.path == workflow.path:
             yield Fault(code="executor-not-ready", message=error.message, place=place, severity="warning")
 

@@ -18,6 +18,7 @@ from samovar.actions.list_items import too_many
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import ActionError, Place, SamovarError
+from samovar.errors.counting import counted
 from samovar.language.names import first_variables
 from samovar.language.parameters import bind
 from samovar.language.workflow import Fork, State, Workflow
@@ -169,7 +170,7 @@ def _each(
     count = len(items_of(clause.items.evaluate(values), clause.items.text, action.place))
     if wrong := too_many(count, workflow.limits.items, most_items):
         raise ActionError(wrong, place=action.place)
-    return f"{said}, {count} item" + "s" * (count != 1)
+    return f"{said}, {counted(count, 'item')}"
 
 
 def _decided(

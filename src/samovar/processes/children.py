@@ -8,10 +8,9 @@ mark by which all that it starts is found at the end. It knows nothing of what i
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from samovar.processes.given_keys import keys_in
+from samovar.processes.given_variables import TEMPORARY, keys_in
 from samovar.processes.guard import Guard
 from samovar.processes.left_processes import end_left
 from samovar.processes.process_groups import DYING_S, GRACE_S, end_group, send
@@ -38,13 +37,6 @@ KEPT_BYTES = 4096
 """Of the end of what a program writes to its standard error."""
 EXIT_S = 2.0
 """How long a program may take to end by itself, when nothing more is said to it."""
-EVERY_PROGRAM = (
-    *("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
-    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"),
-)
-"""The variables that every program needs: who and where it is, and how it reaches others."""
 
 
 class ChildProgramError(Exception):
@@ -64,11 +56,6 @@ class ProgramToStart:
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Texts that it finds in files of its own, which nobody else can read, by the name that stands in
     `words` as `{name}`."""
-
-
-def allowed(names: Iterable[str] = ()) -> dict[str, str]:
-    """What a program may see of our environment: what every program needs, and `names`."""
-    return {name: os.environ[name] for name in (*EVERY_PROGRAM, *names) if name in os.environ}
 
 
 class ChildPrograms:
@@ -139,7 +126,7 @@ class ChildPrograms:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=program.folder,
-                env={**program.environment, "TMPDIR": str(folder), **marks},
+                env={**program.environment, TEMPORARY: str(folder), **marks},
                 start_new_session=True,
             )
         except FileNotFoundError as error:

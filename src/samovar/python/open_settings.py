@@ -35,7 +35,10 @@ class OpenSettings(TypedDict, total=False):
     snapshots_days: float
     value_bytes: int | str
     most_items: int
-    journal: Literal["on", "off"]
+    journal: Literal["full", "outline", "off"]
     journal_file: str | Path
+    journal_days: int
+    journal_bytes: int | str
+    wait: bool
     environment: Sequence[str]
     offline: bool

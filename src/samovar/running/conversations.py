@@ -7,10 +7,14 @@ have it told to the executor with the first prompt that continues one. Below: th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from samovar.generation import Message, TokenCounts
+from samovar.executors.base import PromptReply
+from samovar.generation import Message, MessagePart, TokenCounts
 from samovar.journal.base import Exchange, KeptVisit, VisitKey
+from samovar.journal.inputs import digest_of
+from samovar.running.strand import inside
 
 _BELOW = re.compile(r"[/\[]")
 
@@ -20,13 +24,33 @@ class Conversations:
 
     def __init__(self, kept: Iterable[KeptVisit] = ()) -> None:
         """`kept`: the visits that the journal has."""
-        self._within = _spent_within(kept)
+        visits = tuple(kept)
+        self._within = _spent_within(visits)
+        self._below = _below(visits)
         self._said: dict[str, tuple[Message, ...]] = {}
+        self._chains: dict[str, str] = {}
+        """By conversation, the name of all that was said in it."""
 
-    def note(self, exchange: Exchange) -> None:
-        """This was said in an earlier process."""
+    def note_below(self, key: VisitKey) -> None:
+        """A visit is not performed again, and so those that it is made of are not either."""
+        for exchange, stamp in self._below.get(inside(key), ()):
+            self.note(exchange, stamp)
+
+    def chain(self, session: str | None, fork: str | None) -> str:
+        """Names all that was said before a prompt of that conversation; empty: nothing."""
+        begin = session if fork is None else fork
+        return "" if begin is None else self._chains.get(begin, "")
+
+    def has_said(self, session: str | None, fork: str | None, stamp: str) -> None:
+        """Something more was said in a conversation. `stamp`: of the visit that said it."""
+        if session is not None:
+            self._chains[session] = digest_of((self.chain(session, fork), stamp))
+
+    def note(self, exchange: Exchange, stamp: str) -> None:
+        """This was said in an earlier process, or an earlier run."""
         if exchange.session is None or exchange.answer is None:
             return
+        self.has_said(exchange.session, exchange.fork, stamp)
         begin = self._said.get(exchange.session if exchange.fork is None else exchange.fork, ())
         both = (*begin, *exchange.messages, exchange.answer)
         system = [one for one in both if one.role == "system"]  # a new one replaces the old
@@ -43,7 +67,7 @@ class Conversations:
 
     def spent_within(self, key: VisitKey) -> TokenCounts:
         """What was spent by the visits within one that is not performed again: of its items, or below it."""
-        return self._within.get(key.path, TokenCounts())
+        return self._within.get(inside(key), TokenCounts())
 
 
 def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
@@ -51,10 +75,35 @@ def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
     found: dict[str, TokenCounts] = {}
     for one in kept:
         outcome = one.outcome
-        if outcome is None or not (outcome.figures or outcome.spent.generated):
+        if outcome is None or not (outcome.figures or outcome.spent != TokenCounts()):
             continue
         spent = outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
         for end in _BELOW.finditer(one.intent.key.path):
             above = one.intent.key.path[: end.start()]
             found[above] = found.get(above, TokenCounts()) + spent
     return found
+
+
+def _below(kept: Iterable[KeptVisit]) -> Mapping[str, list[tuple[Exchange, str]]]:
+    """By path, what the visits below it, or of its items, said in named conversations."""
+    found: dict[str, list[tuple[Exchange, str]]] = {}
+    for one in kept:
+        said = [each for each in one.outcome.exchanges if each.session is not None] if one.outcome else []
+        for end in _BELOW.finditer(one.intent.key.path) if said and one.outcome else ():
+            above = found.setdefault(one.intent.key.path[: end.start()], [])
+            above += [(each, one.outcome.stamp) for each in said]
+    return found
+
+
+def answered(asked: Exchange, reply: PromptReply) -> Exchange:
+    """What was asked, with the answer, for the journal."""
+    parts = reply.parts or (MessagePart(text=reply.text),)
+    return replace(
+        asked,
+        answer=replace(Message.of_parts("assistant", parts), calls=reply.calls),
+        model=reply.model,
+        executor=reply.executor,
+        tokens=reply.tokens,
+        duration_s=reply.duration_s,
+        first_token_s=reply.first_token_s,
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from samovar.actions.base import Outcome
 from samovar.errors import ChildError, JoinError, ReturnsError, TooLargeError
+from samovar.errors.counting import counted
 from samovar.events import Caller, Ending, RunError
 from samovar.language.workflow import Fork, State
 from samovar.running.frame import Frame
@@ -58,7 +59,9 @@ def too_few(frame: Frame, fork: Fork, started: int) -> RunError | None:
     """What is wrong if fewer branches of a fork have started than its join needs."""
     if fork.needed is None or fork.needed.count <= started:
         return None
-    message = f"The join needs {fork.needed.count} branches, but only {started} started."
+    message = (
+        f"The join needs {counted(fork.needed.count, 'branch', 'branches')}, but only {started} started."
+    )
     return RunError.of(JoinError(message), frame.prefix + fork.join, fork.needed.place)
 
 

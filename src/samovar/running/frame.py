@@ -22,6 +22,7 @@ from samovar.running.branches import BranchEnd, Claims, left_by, merge
 from samovar.running.last_failure import LastFailure, error_of
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
+from samovar.running.strand import Strand
 from samovar.values import within
 
 
@@ -53,8 +54,8 @@ class Frame:
     """`result` was set by name."""
     branch: str | None = None
     """The first state of the branch that this is, or the item; None outside of both."""
-    line: str = ""
-    """The branches that this is in, the outermost first, with `/` between them."""
+    strand: Strand = field(default_factory=Strand)
+    """Where it is among all that runs, for the journal."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
     secret_items: frozenset[str] = frozenset()
@@ -203,7 +204,7 @@ class Frame:
     def branch_off(self, state: State, transition: Transition, claims: Claims) -> Frame:
         """The frame of a branch that begins with a transition of a fork: its variables are a copy."""
         branch = replace(self, variables=dict(self.variables), branch=transition.target, claims=claims)
-        branch.line = f"{self.line}/{transition.target}".lstrip("/")
+        branch.strand = self.strand.branch(transition.target or "")
         branch.changed = frozenset()
         branch.leave(state, transition)
         return branch
@@ -213,20 +214,21 @@ class Frame:
         name: str,
         variables: dict[str, object],
         claims: Claims | None,
+        spending: Spending,
         secret_items: frozenset[str] = frozenset(),
     ) -> Frame:
         """The frame of one item of a list.
 
         Args:
-            name: Of the item, as `Each[3]`.
-            variables: Those it begins with, which are its own.
+            name: Of the item, as `Each[3]`; `variables`: those it begins with, which are its own.
             claims: Of all items; None: they continue one after the other.
+            spending: Of the visit that has the list.
             secret_items: The variables of the item, if a secret is in the list.
         """
         return replace(
             self,
             variables=variables,
-            spending=self.spending.of_item(self.prefix + name),
+            spending=spending.of_item(self.prefix + name),
             changed=frozenset(),
             is_result_named=False,
             branch=name if claims else self.branch,

@@ -22,6 +22,10 @@ class GivenAnswers:
         self._given = given
         self._taken: Counter[str] = Counter()
 
+    def has(self, path: str) -> bool:
+        """Somebody has given an answer for that state, at least for one time."""
+        return said_of(path, self._given) is not None
+
     def next(self, path: str) -> str | None:
         """The answer for the next question of a state; None: somebody must be asked."""
         said = said_of(path, self._given)

@@ -26,7 +26,9 @@ from samovar.running.last_failure import error_of
 from samovar.running.recorder import Recorder
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
+from samovar.running.strand import Strand
 from samovar.running.visit_context import VisitContext
+from samovar.running.waiting import ForkedTasks
 from samovar.values import to_text, within
 
 STEPS = 200
@@ -62,6 +64,8 @@ class _List:
     done: int = 0
     failed: int = 0
     running: int = 0
+    strands: dict[int, Strand] = field(default_factory=dict)
+    """By the number of the item, those on which something was done."""
     stops: list[BaseException] = field(default_factory=list)
     """Why the others are given up."""
 
@@ -87,20 +91,25 @@ class ItemRunner:
             results=[None] * len(items.values),
             waiting=iter(enumerate(items.values)),
         )
+        with self._services.waiting.forked(count) as fork:
+            await self._all(whole, count, fork)
+        frame.strand.follow(whole.strands[number] for number in sorted(whole.strands))
+        if whole.stops:
+            raise whole.stops[0]
+        return whole.results
+
+    async def _all(self, whole: _List, count: int, fork: ForkedTasks) -> None:
         async with anyio.create_task_group() as tasks:
             branches = self._services.outside.clock.branches(count, tasks.cancel_scope)
 
             async def work() -> None:
-                with branches.one():
+                with branches.one(), fork.one():
                     await self._work(whole)
                     if whole.stops:
                         branches.cancel()
 
             for number in range(count):
-                tasks.start_soon(work, name=f"items of {context.state.name} ({number})")
-        if whole.stops:
-            raise whole.stops[0]
-        return whole.results
+                tasks.start_soon(work, name=f"items of {whole.context.state.name} ({number})")
 
     def _check_count(self, context: VisitContext, items: Items) -> None:
         most = context.frame.spending.limits.items
@@ -126,6 +135,7 @@ class ItemRunner:
             kept, error = await self._do(whole, number, value)
         finally:
             whole.running -= 1
+            self._came_back(whole, number)
         if error is not None:
             error = self._named(whole, number, value, error)
             if not whole.items.goes_on:
@@ -142,7 +152,9 @@ class ItemRunner:
         secret = self._secret_names(context)
         own = {"result": None, items.name: value, f"{items.name}_index": number}
         name, begun = f"{state.name}[{number}]", {**items.variables, **own}
-        frame = context.frame.item_off(name, begun, whole.claims, secret)
+        frame = context.frame.item_off(name, begun, whole.claims, context.spending, secret)
+        frame.strand = context.frame.strand.item(context.key, number, is_diagram=action is None)
+        whole.strands[number] = frame.strand
         if secret:
             self._recorder.learn(frame.secret_values)
         try:
@@ -173,6 +185,16 @@ class ItemRunner:
         if collect is None:
             return frame.variables["result"], None
         return frame.variables[collect] if collect in frame.changed else None, None
+
+    def _came_back(self, whole: _List, number: int) -> None:
+        """An item is over. Where each follows the other, the next one depends on it."""
+        above, own = whole.context.frame.strand, whole.strands.get(number)
+        if own is None:
+            return
+        if whole.claims is None:
+            above.follow((own,))
+        if whole.claims is None or (own.done == above.done and own.is_past == above.is_past):
+            del whole.strands[number]
 
     def _secret_names(self, context: VisitContext) -> frozenset[str]:
         """The variables of the items, if a secret is in the list."""

@@ -5,15 +5,18 @@ Above: the runner, the doors. Below: the journal's contract.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, RunHead
+from samovar.journal.base import Journal, KeptRun, RunHead, RunOrigin
+from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
 from samovar.running.uncertain import Decisions
+from samovar.running.unkept import BestEffort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,21 @@ class Keeping:
     """What becomes of visits that were interrupted and may not simply be done again."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Digests of the files of the workflow and of all it runs, by their whole paths."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    given: tuple[str, ...] | None = None
+    """The variables that somebody gave; None: that is not known."""
+    origin: RunOrigin | None = None
+    """Where a new run takes outcomes from."""
+    is_outline: bool = False
+    """Only the outline of the run is kept."""
+    lose: Callable[[JournalError], None] | None = None
+    """Told once, with the reason, if the run cannot be kept (any more), and goes on all the same. None: it
+    fails then."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes; None: not measured."""
 
 
 @asynccontextmanager
@@ -52,9 +68,26 @@ async def kept_run(
         folder=str(keeping.folder),
         started_at=started.started_at,
         digests=keeping.digests,
+        sources=keeping.sources,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
+        given=keeping.given,
+        origin=keeping.origin,
     )
-    async with keeping.journal.begin(head) as run:
-        yield run
+    async with AsyncExitStack() as stack:
+        begun: KeptRun
+        try:
+            proofs = {name: keeping.journal.proof(name, prepared.variables[name]) for name in head.secrets}
+            whole = replace(head, proofs=proofs)
+            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else whole)
+            begun = await stack.enter_async_context(begin)
+        except JournalError as error:
+            if keeping.lose is None:
+                raise
+            keeping.lose(error)
+            yield None
+            return
+        if keeping.is_outline:
+            begun = Outlined(begun)
+        yield begun if keeping.lose is None else BestEffort(begun, keeping.lose)

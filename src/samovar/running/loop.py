@@ -7,7 +7,7 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,9 +31,11 @@ from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
+from samovar.running.strand import inside
 from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, VisitContext
-from samovar.running.visiting import Visiting
+from samovar.running.visiting import LostBranchError, Visiting
+from samovar.running.waiting import ForkedTasks
 
 
 class Loop:
@@ -84,7 +86,8 @@ class Loop:
         while True:
             self._abort_files.check()
             visited = await self._visiting.visit(frame, state)
-            visit, error = visited.number, visited.error
+            entry, error = visited.entry, visited.error
+            visit = entry.number
             await give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -93,7 +96,7 @@ class Loop:
             if (fork := frame.workflow.forks.get(state.name)) and choice.started:
                 targets = {one.target for one in choice.started}
                 started = [branch for branch in fork.branches if branch.first in targets]
-                end = await self._fork(frame, state, fork, started, visit)
+                end = await self._fork(frame, state, fork, started, entry)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -106,7 +109,7 @@ class Loop:
                     return end
                 transition = caught
             frame.leave(state, transition)
-            self._recorder.take(frame, transition, visit)
+            await self._visiting.step(frame, entry, transition)
             if transition.target is None:
                 return End(ending=Ending.COMPLETED)
             self._spend_transition(frame, visit)
@@ -141,7 +144,7 @@ class Loop:
     # Forks.
 
     async def _fork(
-        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
+        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], entry: BegunVisit
     ) -> End | None:
         """Drives branches of a fork at once and joins them. Gives the end, if they reach one.
 
@@ -152,39 +155,21 @@ class Loop:
             frame.leave_behind(join, Outcome(), lack)
             return End(ending=Ending.FAILED, error=lack)
         for branch in started:
-            self._recorder.take(frame, branch.transition, visit)
-            self._spend_transition(frame, visit)
+            await self._visiting.step(frame, entry, branch.transition)
+            self._spend_transition(frame, entry.number)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
         frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
         frame.leave_to_branches(state)
-        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames))
-        errors: list[BaseException] = []
-
-        async def drive(branch: Branch) -> None:
-            with branches.one():
-                try:
-                    end = await self._drive(frames[branch.first], branch.first, until=fork.join)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # handed on: it is raised below
-                    if arrivals.end is None:
-                        errors.append(error)
-                else:
-                    is_over = arrivals.note(branch.first, end)
-                    if arrivals.end is end:
-                        frame.take_over(frames[branch.first])
-                    if not is_over:
-                        return
-                branches.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            branches = self._outside.clock.branches(len(started), tasks.cancel_scope)
-            for branch in started:
-                tasks.start_soon(drive, branch, name=f"branch {branch.first}")
+        journal = self._services.journal
+        kept = journal.fork_of(entry.key) if journal else None
+        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames), kept)
+        with self._services.waiting.forked(len(started)) as tasks:
+            await self._branches(frame, fork, frames, arrivals, tasks)
+        frame.strand.follow(one.strand for one in frames.values())
+        if journal is not None and kept is None and not arrivals.all_came:
+            await journal.decide(arrivals.kept(entry.key, frame.strand.prefix))
         value_bytes = self._services.settings.value_bytes
-        if errors:
-            raise errors[0]
         if arrivals.end is not None:
             with suppress(TooLargeError):  # the run ends for another reason
                 frame.leave_branches(frames, arrivals.ends, value_bytes)
@@ -195,15 +180,57 @@ class Loop:
             path = frame.prefix + join.name
             return End(ending=Ending.FAILED, error=RunError.of(large, path, join.place))
         for doubt in doubts:
-            self._recorder.warn(doubt, join.place, visit)
+            self._recorder.warn(doubt, join.place, entry.number)
         return None
+
+    async def _branches(
+        self,
+        frame: Frame,
+        fork: Fork,
+        frames: Mapping[str, Frame],
+        arrivals: Arrivals,
+        tasks_of: ForkedTasks,
+    ) -> None:
+        """Drives branches until all have ended or been cancelled. `arrivals` has what came of them."""
+        errors: list[BaseException] = []
+
+        async def drive(first: str) -> None:
+            with branches.one(), tasks_of.one():
+                strand = frames[first].strand
+                strand.is_lost = strand.is_lost or arrivals.was_lost(first)
+                try:
+                    end = await self._drive(frames[first], first, until=fork.join)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # handed on: it is raised below
+                    if isinstance(error, LostBranchError) and arrivals.was_lost(first):
+                        return
+                    if arrivals.end is None:
+                        errors.append(error)
+                else:
+                    is_over = arrivals.note(first, end)
+                    if arrivals.end is end:
+                        frame.take_over(frames[first])
+                    if not is_over:
+                        return
+                branches.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            branches = self._outside.clock.branches(len(frames), tasks.cancel_scope)
+            for first in frames:
+                tasks.start_soon(drive, first, name=f"branch {first}")
+        if errors:
+            raise errors[0]
 
     # Sub-workflows.
 
     async def _run_child(self, context: VisitContext, child: Child) -> object:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
-        end = await self.finished(frame, partial(self._child_end, frame, child))
+        try:
+            end = await self.finished(frame, partial(self._child_end, frame, child))
+        finally:
+            context.frame.strand.follow((frame.strand,))
         if end.ending is not Ending.COMPLETED:
             raise child_error(context, child, end)
         if frame.workflow.returns is not None:
@@ -244,13 +271,14 @@ class Loop:
             above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
             tool_rounds=limits.tool_rounds,
-            session_scope=f"{prefix}{context.number}/",
+            session_scope=f"{inside(context.key)}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
-        spending = Spending(limits, above.spending, name=child.name)
+        spending = Spending(limits, context.spending, name=child.name)
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
+        frame.strand = above.strand.below(context.key)
         self._recorder.learn(frame.secret_values)
         return frame

@@ -7,9 +7,9 @@ makes every change. It drives nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
@@ -30,8 +30,8 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
-from samovar.generation import PartKind, TextGenerated
-from samovar.journal.base import VisitKey
+from samovar.generation import PartKind, TextGenerated, TokenCounts
+from samovar.journal.base import KeptStep, KeptVisit, VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
@@ -52,8 +52,6 @@ class BegunVisit:
     """In the run, from 1, the visits of sub-workflows counted along."""
     path: str
     """`Sub/A` for a state of a sub-workflow."""
-    visit_of_state: int
-    """How often the run has been in the state, this time included."""
     key: VisitKey
     """What the journal knows it by."""
     entered_s: float
@@ -62,6 +60,8 @@ class BegunVisit:
     """It is of an item of a list, and so one of many."""
     kept_duration_s: float | None = None
     """How long it took in an earlier process; None: it is performed in this one."""
+    kept_tokens: TokenCounts = field(default_factory=TokenCounts)
+    """See `StateLeft`."""
 
 
 class Recorder:
@@ -82,14 +82,21 @@ class Recorder:
         """How many events."""
         self._warned: set[Path | None] = set()
         self._warned_short = False
-        self._entered: Counter[str] = Counter()
-        """Visits by path."""
         self._on_line: Counter[tuple[str, str]] = Counter()
-        """Visits by path and the branches around it."""
+        """Visits by the path in their keys and the branches around it."""
+        self._numbers: Mapping[VisitKey, int] = {}
+        """Of visits that began in an earlier process."""
+        self._last = 0
+        """The highest number of a visit."""
 
     def time_s(self) -> float:
         """Since the run's start."""
         return self._clock.time_s() - self._began_s
+
+    def continue_with(self, kept: Iterable[KeptVisit]) -> None:
+        """Visits of earlier processes have the numbers that they had, and others the next ones."""
+        self._numbers = {one.intent.key: one.intent.number for one in kept}
+        self._last = max(self._numbers.values(), default=0)
 
     def learn(self, values: object) -> None:
         """These are shown to nobody from now on. Warns once, after the run's start, of what is too short."""
@@ -169,13 +176,15 @@ class Recorder:
     def enter(self, frame: Frame, state: State, action: Action | None) -> BegunVisit:
         """A visit begins; without an action it passes through."""
         path = frame.prefix + state.name
-        self._entered[path] += 1
-        self._on_line[path, frame.line] += 1
+        strand, place = frame.strand, frame.strand.path_of(state.name)
+        self._on_line[place, strand.line] += 1
+        key = VisitKey(path=place, line=strand.line, nth=self._on_line[place, strand.line])
+        if (number := self._numbers.get(key)) is None:
+            self._last = number = self._last + 1
         entry = BegunVisit(
-            number=self.record.visits_begun + 1,
+            number=number,
             path=path,
-            visit_of_state=self._entered[path],
-            key=VisitKey(path=path, line=frame.line, nth=self._on_line[path, frame.line]),
+            key=key,
             entered_s=self.time_s(),
             is_of_item=frame.spending.is_in_item,
         )
@@ -221,6 +230,7 @@ class Recorder:
             status=status,
             duration_s=entry.kept_duration_s or now_s - entry.entered_s,
             is_kept=entry.kept_duration_s is not None,
+            kept_tokens=entry.kept_tokens,
             error=error,
             figures=outcome.figures if outcome else None,
             what=outcome.what if outcome else "",
@@ -234,15 +244,16 @@ class Recorder:
         else:
             self.tell(event)
 
-    def take(self, frame: Frame, transition: Transition, visit: int) -> None:
-        """A transition is taken, out of a visit."""
-        target = transition.target
+    def take(self, frame: Frame, transition: Transition, entry: BegunVisit) -> KeptStep:
+        """A transition is taken, out of a visit. Gives it as a journal keeps it."""
+        target = None if transition.target is None else frame.prefix + transition.target
         self.tell(
             TransitionTaken(
-                visit=visit,
+                visit=entry.number,
                 source=frame.prefix + transition.source,
-                target=None if target is None else frame.prefix + target,
+                target=target,
                 label=transition.label,
                 time_s=self.time_s(),
             )
         )
+        return KeptStep(source=entry.key, target=target, label=transition.label, at=self._clock.now_s())

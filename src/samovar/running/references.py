@@ -8,6 +8,7 @@ model or a command wrote cannot be a reference: if one is put, its marks are esc
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -23,7 +24,22 @@ _MARK = "\x00"
 _MARKED = re.compile(r"\x00(?:e|s([^\x00]*)\x00)")
 _NUMBER = re.compile(r"\x00n([^\x00]*)\x00")
 
+_REFERENCE = re.compile(r"\x00(?:e|[sn]([^#\x00]*)[^\x00]*\x00)")
+
 T = TypeVar("T")
+
+
+def named(value: T) -> T:
+    """A copy of what was concealed for people: `[secret NAME]` in place of each reference."""
+    return References()._walk(value, _named_text)  # type: ignore[return-value]
+
+
+def _named_text(text: str) -> str:
+    return _REFERENCE.sub(_name_of, text) if _MARK in text else text
+
+
+def _name_of(found: re.Match[str]) -> str:
+    return _MARK if found.group(1) is None else f"[secret {found.group(1)}]"
 
 
 class References:
@@ -35,6 +51,14 @@ class References:
         self._whole: dict[str, str] = {}
         """Texts that are secret only if they are all of a value, being short."""
         self._pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def of(cls, named: Mapping[str, str]) -> References:
+        """Those of secrets that are no variables: keys, by the places where they are."""
+        references = cls()
+        for name, secret in named.items():
+            references.learn(name, secret)
+        return references
 
     @property
     def is_empty(self) -> bool:
@@ -52,6 +76,11 @@ class References:
         self._by_name[name] = text
         if texts.setdefault(text, name) == name:
             self._pattern = None
+
+    def has_secret(self, text: str) -> bool:
+        """Whether a secret may be in a text, as it is or as it is written within JSON."""
+        known = (*self._by_text, *self._whole)
+        return any(one in text or json.dumps(one)[1:-1] in text for one in known)
 
     def conceal(self, value: T) -> T:
         """A copy with references in place of secrets. Nothing is copied if there is no secret."""

@@ -153,12 +153,14 @@ class Run:
         if self.ending is not None:
             raise ValueError(f"Run {self.id} has ended; {type(event).__name__} cannot happen.")
         if isinstance(event, StateEntered):
-            return self._with(trail=self.trail.then(event), visits_begun=event.visit)
+            return self._with(trail=self.trail.then(event), visits_begun=self.visits_begun + 1)
         if isinstance(event, AttemptFailed):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
             return self._with(trail=self.trail.then(event), tokens=tokens)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
+            if event.is_kept:
+                tokens = tokens + event.kept_tokens
             left = VisitEnd(
                 visit=event.visit,
                 status=event.status,

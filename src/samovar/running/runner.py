@@ -17,29 +17,35 @@ import anyio
 from samovar.actions.computing import Computer
 from samovar.actions.outside import Outside
 from samovar.actions.reached import Servers
-from samovar.errors import SamovarError
+from samovar.config.known_keys import keys_of
+from samovar.errors import CalledOffError, SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.journal.base import KeptRun, RunStatus
+from samovar.journal.base import KeptEnd, KeptRun, RunStatus
 from samovar.library import Library
-from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
+from samovar.running.abort_files import ABORT_FILE as ABORT_FILE
+from samovar.running.abort_files import OWN_ABORT_FILE as OWN_ABORT_FILE
+from samovar.running.abort_files import AbortedError
 from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.keeping import kept_run
 from samovar.running.loop import Loop
+from samovar.running.origins import earlier_of
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
+from samovar.running.references import References
 from samovar.running.run import Run
-from samovar.running.runner_settings import RunnerSettings, first_defaults, limits_of
+from samovar.running.runner_settings import RunnerSettings as RunnerSettings
+from samovar.running.runner_settings import first_defaults as first_defaults
+from samovar.running.runner_settings import limits_of
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import Decisions
+from samovar.running.waiting import Waiting, WaitsForPersonError
 from samovar.tools.servers import open_servers
 from samovar.tools.toolbox import ToolsOfVisit
-
-__all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
 
 def _ignore(_: Event) -> None:
@@ -101,6 +107,7 @@ class _Driven:
         goes_on = keeping.goes_on if keeping else None
         now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
         self.limits = limits_of(workflow.limits, runner.settings)
+        self.keys = keys_of(self.settings.settings)
         self.started = RunStarted(
             run=goes_on.id if goes_on else new_id(now_s),
             workflow=workflow.name,
@@ -120,7 +127,7 @@ class _Driven:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
         frame = self._first_frame(self.prepared.variables)
-        recorder.secrets.learn(frame.secret_values)
+        recorder.secrets.learn([*frame.secret_values, *self.keys.values()])
         try:
             recorder.tell(self.started)
             recorder.learn(())  # warns of what was learnt before
@@ -133,18 +140,24 @@ class _Driven:
                 self.outside.executor.open(run) as connection,
                 self._servers(run) as servers,
             ):
+                if journal is not None:
+                    recorder.continue_with(journal.kept)
                 try:
                     services = self._services(connection, servers, journal)
                     loop = Loop(services, recorder, self.limits)
-                    end = await loop.finished(frame, partial(self._to_end, loop, frame))
+                    end = await loop.finished(frame, partial(self._to_end, loop, frame, journal))
+                except WaitsForPersonError as waits:
+                    end = _left(waits)
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
                 if journal is not None:
-                    await journal.end(RunStatus(end.ending), end.error.message if end.error else "")
+                    await self._keep_end(journal, end, frame, services.references)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
+        except CalledOffError as error:
+            self._record_end(End(ending=Ending.CANCELLED, error=RunError.of(error)), frame, quietly=True)
         except SamovarError as error:
             self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
@@ -168,8 +181,11 @@ class _Driven:
             services_of(self.runner, self.recorder, outside, connection),
             gate=self.prepared.gate,
             journal=journal,
+            earlier=earlier_of(self.keeping.journal if self.keeping else None, journal),
             conversations=Conversations(journal.kept if journal else ()),
+            resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
+            waiting=Waiting(journal, parks=self.settings.waits),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -178,9 +194,12 @@ class _Driven:
             self.workflow, variables, Spending(self.limits), folder=self.settings.folder, defaults=defaults
         )
 
-    async def _to_end(self, loop: Loop, frame: Frame) -> End:
+    async def _to_end(self, loop: Loop, frame: Frame, journal: KeptRun | None) -> End:
+        left_s = self.limits.duration_s
+        if left_s is not None and journal is not None:
+            left_s = max(0.0, left_s - journal.driven_s)
         try:
-            with self.outside.clock.move_on_after(self.limits.duration_s) as limit:
+            with self.outside.clock.move_on_after(left_s) as limit:
                 end = await loop.drive(frame)
             if not limit.cancelled_caught:
                 return end
@@ -190,6 +209,11 @@ class _Driven:
             return End(ending=Ending.LIMITED, error=RunError.of(error))
         message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
         return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
+
+    async def _keep_end(self, journal: KeptRun, end: End, frame: Frame, references: References) -> None:
+        message = self.recorder.secrets.mask(end.error.message) if end.error else ""
+        ending = KeptEnd(variables=frame.variables, is_concealed=not references.is_empty)
+        await journal.end(RunStatus(end.ending), message, references.conceal(ending))
 
     def _record_end(self, end: End, frame: Frame, *, quietly: bool = False) -> None:
         event = RunEnded(
@@ -222,9 +246,19 @@ def services_of(runner: Runner, recorder: Recorder, outside: Outside, connection
         asking=anyio.Lock(),
         tell=recorder.tell,
         secrets=recorder.secrets,
+        references=References.of(keys_of(settings.settings)),
         time_s=recorder.time_s,
         computer=Computer(settings.settings.value_bytes),
     )
+
+
+def _left(waits: WaitsForPersonError) -> End:
+    path = waits.questions[0].path
+    return End(ending=Ending.WAITING, error=RunError(code="waiting", message=str(waits), state=path))
+
+
+def _unmeasured() -> int | None:
+    return None
 
 
 def new_id(now_s: float) -> str:

@@ -1,6 +1,6 @@
-"""What a door decides about a run, and what follows from it for its limits and its prompts.
+"""What a door can decide about a run, and what follows from it for its limits and its prompts.
 
-Above: the runner, and all that prepares or looks at a run. Below: the workflow's own values.
+Above: `runner.py`, the doors. Below: what a run reaches, the journal of runs, the workflow.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class RunnerSettings:
     """Where secret parameters that are not given are looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
+    waits: bool = False
+    """A run that is kept is left waiting if all that is left of it waits for people."""
     yes: bool = False
     """Says yes if a workflow waits for a user or wants an approval."""
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)

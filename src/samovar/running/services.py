@@ -21,8 +21,10 @@ from samovar.library import Library
 from samovar.running.conversations import Conversations
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.origins import Earlier
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
+from samovar.running.waiting import Waiting
 from samovar.tools.toolbox import MakeToolbox
 from samovar.values.secrecy import Secrets
 
@@ -66,9 +68,15 @@ class Services:
     """Fills texts and evaluates expressions."""
     journal: KeptRun | None = None
     """Where the run is kept."""
+    earlier: Earlier | None = None
+    """What it takes from an earlier one."""
     conversations: Conversations = field(default_factory=Conversations)
     """What an earlier process said in named ones."""
     references: References = field(default_factory=References)
     """What the journal has in place of secrets."""
+    resident_bytes: Callable[[], int | None] = lambda: None
+    """How much memory this process takes, for the journal; None: not measured."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Which of the run's tasks wait for a person."""

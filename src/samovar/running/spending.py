@@ -7,6 +7,7 @@ Above: the runner. Below: nothing. What a sub-workflow spends is spent by everyt
 from __future__ import annotations
 
 from samovar.errors import LimitError
+from samovar.errors.counting import counted
 from samovar.language.workflow import MOST_TRANSITIONS, Limits, Workflow
 
 NEAR = 0.8
@@ -119,13 +120,15 @@ class Spending:
         who = f"The item {self.name}" if self.is_of_item else who
         if most is not None and self.transitions > most:
             default = ", the default limit of a run" if limits.transitions is None else ""
-            message = f"{who} made more than {most} transitions{default}. {HOW_TO_RAISE}"
+            message = f"{who} made more than {counted(most, 'transition')}{default}. {HOW_TO_RAISE}"
             return PastLimitError("transitions", message, self)
         if limits.tokens is not None and self.tokens > limits.tokens:
-            message = f"{who} generated {self.tokens} tokens, of {limits.tokens} (limits: tokens)."
+            message = f"{who} generated {counted(self.tokens, 'token')}, of {limits.tokens} (limits: tokens)."
             return PastLimitError("tokens", message, self)
         if limits.tool_calls is not None and self.tool_calls > limits.tool_calls:
-            message = f"{who} called tools more than {limits.tool_calls} times (limits: tool_calls)."
+            message = (
+                f"{who} called tools more than {counted(limits.tool_calls, 'time')} (limits: tool_calls)."
+            )
             return PastLimitError("tool_calls", message, self)
         if limits.cost is not None and not is_known:
             message = f"{who} may cost {limits.cost:g}, and what an answer cost is not known (limits: cost)."

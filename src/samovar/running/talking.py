@@ -16,6 +16,7 @@ import anyio
 
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.tool_rounds import Rounds
+from samovar.config.known_keys import keys_of
 from samovar.errors import SamovarError
 from samovar.events import Event, RunError, RunStarted, VisitStatus
 from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
@@ -75,6 +76,7 @@ async def open_talking(runner: Runner, gate: Gate) -> AsyncIterator[Talking]:
         workflow = talk_workflow(runner.library)
         started = RunStarted(run=run, workflow=STATE, path=None, started_at=clock.now_s(), variables={})
         recorder = Recorder(started, _for_listener(runner.on_event, lambda: talking.visit), clock)
+        recorder.secrets.learn(keys_of(runner.settings.settings).values())
         outside = replace(runner.outside, servers=runner.settings.outside.in_place_of(servers))
         services = services_of(runner, recorder, outside, connection)
         talking = Talking(replace(services, gate=gate), recorder, workflow)

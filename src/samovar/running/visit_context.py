@@ -8,38 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from samovar.actions.attempts import nobody
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.effects import (
     AsksModel,
-    AsksUser,
-    FindsFiles,
-    LetsTimePass,
-    OutsideIntent,
-    ReadsFile,
-    RunsCommand,
-    WritesFile,
 )
-from samovar.actions.file_places import Search, Target
-from samovar.actions.file_system import Change
 from samovar.actions.list_items import Items
-from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import YES, Asking, Filled, Question, Reply
-from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
-from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent, ToolCalled, ToolFinished
-from samovar.journal.base import Exchange
-from samovar.language.workflow import State
-from samovar.running.frame import Frame
-from samovar.running.services import Services
+from samovar.generation import (
+    ExecutorFailed,
+    Message,
+    ModelLoading,
+    PromptEvent,
+    TextGenerated,
+    ToolCalled,
+    ToolFinished,
+)
+from samovar.journal.base import Exchange, LoadWait
+from samovar.journal.inputs import digest_of
+from samovar.journal.kill_points import KillPoint, reach
+from samovar.running.conversations import answered
+from samovar.running.spending import Spending
+from samovar.running.visit_effects import VisitEffects
 from samovar.running.wishes import permitted
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,28 +52,25 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitContext:
+class VisitContext(VisitEffects):
     """One visit."""
 
-    services: Services
-    frame: Frame
-    state: State
-    number: int
-    """Number of the visit."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
-    since_s: float | None = None
-    """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
+    spending: Spending
+    """What it uses of the limits, with all within it."""
     exchanges: list[Exchange] = field(default_factory=list)
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
     """Of attempts that were followed by another, for the journal."""
     aside: list[PromptReply] = field(default_factory=list)
     """What servers had the model write, for the journal."""
+    loads: dict[str, list[float]] = field(default_factory=dict)
+    """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -109,87 +101,31 @@ class VisitContext:
             forget=self.forget,
             tell=self.tell,
             time_s=services.time_s,
+            gone_s=self._gone_s,
             spent_so_far=self.spent_so_far,
             tools=services.make_tools(services.outside, self._at),
         )
 
     def log(self, level: str, text: str) -> None:
+        if self.deciding.only_asks:
+            return
         self.services.tell(Logged(visit=self.number, level=level, text=text))
 
     def warn(self, message: str) -> None:
+        if self.deciding.only_asks:
+            return
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
-
-    @property
-    def _at(self) -> VisitOf:
-        path = self.frame.prefix + self.state.name
-        return VisitOf(run=self.services.run, number=self.number, path=path)
-
-    async def run_command(self, command: Command) -> CommandResult:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
-        return await self._effect(RunsCommand(command=command))
-
-    async def read_file(self, target: Target, most_bytes: int) -> bytes:
-        self._check_touches()
-        return await self._effect(ReadsFile(target=target, most_bytes=most_bytes))
-
-    async def write_file(self, target: Target, change: Change) -> None:
-        self._check_touches()
-        await self._effect(WritesFile(target=target, change=change))
-
-    async def find_files(self, search: Search) -> list[str]:
-        self._check_touches()
-        return await self._effect(FindsFiles(search=search))
-
-    def _check_touches(self) -> None:
-        action = self.state.action
-        if action is None or action.effect is None:
-            raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
-
-    async def _effect(self, intent: OutsideIntent[T]) -> T:
-        return await self.services.outside.effect(intent, self._at)
-
-    async def ask_user(self, asking: Asking) -> Reply | None:
-        services, path = self.services, self.frame.prefix + self.state.name
-        secrets = services.secrets
-        mask = secrets.mask_whole if len(asking.parts) == 1 else secrets.mask
-        question = Question(
-            run=services.run,
-            visit=self.number,
-            path=path,
-            kind=asking.kind,
-            parts=tuple(
-                mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
-            ),
-            choices=asking.choices,
-            is_from_server=asking.is_from_server,
-            default=asking.default,
-        )
-        given = None if asking.is_from_server else services.answers.next(path)
-        if given is not None or (services.yes and asking.is_approval and not asking.is_from_server):
-            reply = YES if given is None else Reply(given)
-            services.outside.user.answered(question, reply)
-            return reply
-        async with services.asking:
-            return await self._effect(AsksUser(question=question))
-
-    async def sleep(self, duration_s: float) -> None:
-        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
-            gone_s = self.services.outside.clock.now_s() - self.since_s
-            duration_s = min(duration_s, max(0.0, duration_s - gone_s))
-        await self._effect(LetsTimePass(duration_s=duration_s))
 
     def tell(self, event: ToolCalled | ToolFinished) -> None:
         """Raises `PastLimitError`: a call counts before it is done."""
         self.services.tell(replace(event, visit=self.number))
         if isinstance(event, ToolCalled):
-            self.frame.spending.spend(tool_calls=1)
+            self.spending.spend(tool_calls=1)
 
     def spent_so_far(self, reply: PromptReply) -> None:
         """Raises `PastLimitError`."""
-        self.frame.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
+        self.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
 
     def attempt_failed(
         self, error: SamovarError, figures: PromptFigures | None, wait_s: float | None
@@ -208,7 +144,12 @@ class VisitContext:
         )
         if figures is not None:
             self.failed.append(figures)
-            self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
+            self.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
+
+    @property
+    def stamp(self) -> str:
+        """Names this one time that the visit is performed."""
+        return digest_of((self.services.run, self.key))
 
     @property
     def _own_session(self) -> str:
@@ -224,19 +165,24 @@ class VisitContext:
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
         said = self.services.conversations
+        before = "" if request.is_own else said.chain(request.session, request.fork)
+        self.deciding.of_prompt(replace(request, messages=messages), before)
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
-        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
+        request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
-        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+        asks = AsksModel(request=request, connection=connection, on_event=self._pass_on)
+        asked = Exchange(session=request.session, fork=request.fork, messages=messages, answer=None)
+        try:
+            reply = await self._effect(asks)
+        except SamovarError:
+            self.exchanges.append(asked)
+            raise
         if self.services.journal is not None:
-            parts = reply.parts or (MessagePart(text=reply.text),)
-            answer = replace(Message.of_parts("assistant", parts), calls=reply.calls)
-            self.exchanges.append(
-                Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
-            )
+            said.has_said(request.session, request.fork, self.stamp)
+            self.exchanges.append(answered(asked, reply))
         return reply
 
     async def ask_aside(self, request: PromptRequest) -> PromptReply:
@@ -248,7 +194,7 @@ class VisitContext:
         connection = self.services.connection
         reply = await self._effect(AsksModel(request=request, connection=connection, on_event=nobody))
         self.aside.append(reply)
-        self.frame.spending.spend(tokens=reply.tokens.generated, cost=reply.cost)
+        self.spending.spend(tokens=reply.tokens.generated, cost=reply.cost)
         return reply
 
     def _marked(self, message: Message) -> Message:
@@ -284,7 +230,20 @@ class VisitContext:
         if isinstance(event, ExecutorFailed):
             self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
             return
+        if isinstance(event, ModelLoading):
+            now_s = self.services.time_s()
+            self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, TextGenerated):
+            reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))
+
+    @property
+    def load_waits(self) -> tuple[LoadWait, ...]:
+        """The models that the visit waited for while they were loaded, for the journal."""
+        return tuple(
+            LoadWait(model=model, duration_s=end_s - begin_s)
+            for model, (begin_s, end_s) in self.loads.items()
+        )
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]

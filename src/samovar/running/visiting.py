@@ -13,17 +13,21 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.list_items import CommonAnswer
 from samovar.actions.time_limit import perform
 from samovar.errors import JournalError, SamovarError
-from samovar.events import RunError, VisitStatus
+from samovar.events import NOTHING, PromptFigures, RunError, VisitStatus
 from samovar.generation import TokenCounts
-from samovar.journal.base import Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.base import Charges, Intent, KeptRun, KeptVisit, VisitOutcome
+from samovar.journal.inputs import digest_of
 from samovar.language.moment import at_moment
-from samovar.language.workflow import State
+from samovar.language.workflow import Limits, State, Transition
 from samovar.running.abort_files import AbortedError
+from samovar.running.deciding import Deciding
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.services import Services
-from samovar.running.spending import PastLimitError
+from samovar.running.spending import PastLimitError, Spending
+from samovar.running.strand import inside
+from samovar.running.taking import LOOKING, revealed, taken_over
 from samovar.running.uncertain import decided
 from samovar.running.visit_context import DoItems, RunChild, VisitContext
 
@@ -33,9 +37,13 @@ class Visited:
     """What came of a visit."""
 
     outcome: Outcome
-    number: int
+    entry: BegunVisit
     error: RunError | None
     """Why its action failed."""
+
+
+class LostBranchError(Exception):
+    """A branch that an earlier process has cancelled came to where it was then."""
 
 
 class Visiting:
@@ -55,46 +63,59 @@ class Visiting:
         entry = self._recorder.enter(frame, state, action)
         if action is None:
             self._recorder.leave(entry, VisitStatus.SUCCESS, outcome=Outcome(), secrets=frame.secret_names)
-            return Visited(outcome=Outcome(), number=entry.number, error=None)
-        journal = self._services.journal
-        if journal is not None:
-            self._learn(frame)
-        kept = journal.recall(entry.key) if journal else None
-        if kept is not None and kept.outcome is not None:
-            return self._again(frame, state, entry, kept.intent.entered_at, kept.outcome)
+            return Visited(outcome=Outcome(), entry=entry, error=None)
+        services = self._services
+        journal, earlier = services.journal, services.earlier
+        if journal is None:
+            return await self._now(frame, state, action, entry, None)
+        self._learn(frame)
+        if earlier is not None:
+            earlier.arrive(frame, entry.key)
+        kept = journal.recall(entry.key)
+        if frame.strand.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
+            self._recorder.leave(entry, VisitStatus.CANCELLED)
+            raise LostBranchError
+        if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:
+            if earlier is not None:
+                earlier.came_back(frame, entry.key)
+            outcome = revealed(services, kept.outcome)
+            return self._again(frame, state, entry, kept.intent.entered_at, outcome)
+        if earlier is not None:
+            context = self.context(frame, state, entry, only_asks=True)
+            if (found := await taken_over(earlier, services, action, context)) is not None:
+                return self._again(frame, state, entry, *found)
+            kept = kept or earlier.begun(frame, entry.key)
         return await self._now(frame, state, action, entry, kept)
 
-    def context(self, frame: Frame, state: State, entry: BegunVisit) -> VisitContext:
-        """What a visit that has begun now may use."""
-        return VisitContext(
-            services=self._services,
-            frame=frame,
-            state=state,
-            number=entry.number,
-            defaults=frame.defaults.at(entry.path, entry.visit_of_state),
-            run_child=self._run_child,
-            do_items=self._do_items,
-        )
+    async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
+        """A transition is taken, out of a visit."""
+        step = self._recorder.take(frame, transition, entry)
+        if self._services.journal is not None:
+            await self._services.journal.step(step)
 
     # As the journal has it.
 
     def _again(
         self, frame: Frame, state: State, entry: BegunVisit, entered_at: float, kept: VisitOutcome
     ) -> Visited:
-        if kept.is_concealed:
-            kept = self._services.references.reveal(kept)
         outcome = _outcome_of(kept)
         frame.begin_action()
         with at_moment(entered_at):
             frame.leave_behind(state, outcome, kept.error)
         self._learn(frame)
+        if any(kept.after):
+            frame.strand.touched, frame.strand.done = kept.after
         for exchange in kept.exchanges:
-            self._services.conversations.note(exchange)
-        entry = replace(entry, kept_duration_s=kept.duration_s)
+            self._services.conversations.note(exchange, kept.stamp)
+        self._services.conversations.note_below(entry.key)
+        tokens = kept.spent + self._services.conversations.spent_within(entry.key)
+        entry = replace(entry, kept_duration_s=kept.duration_s, kept_tokens=tokens)
         self._leave(frame, entry, outcome, kept.error)
-        spent = kept.spent + self._services.conversations.spent_within(entry.key)
-        self._spend(frame, outcome, spent)
-        return Visited(outcome=outcome, number=entry.number, error=kept.error)
+        used = kept.used
+        frame.spending.spend(
+            transitions=used.transitions, tokens=used.tokens, tool_calls=used.tool_calls, cost=used.cost
+        )
+        return Visited(outcome=outcome, entry=entry, error=kept.error)
 
     # Now.
 
@@ -111,13 +132,14 @@ class Visiting:
             entered_at=now_s,
             is_repeatable=action.is_repeatable or action.is_made_of_visits,
         )
-        context = replace(self.context(frame, state, entry), since_s=now_s if kept else None)
+        context = self.context(frame, state, entry, since_s=now_s if kept else None)
         frame.begin_action()
         outcome = Outcome()
         try:
             skipped = decided(kept, services.uncertain, action) if kept else None
             if journal is not None:
                 await journal.intend(intent)
+            context.deciding.of_set(action, frame.variables)
             with at_moment(now_s):
                 outcome = skipped or await perform(action, context.context())
             failure: SamovarError | None = outcome.error
@@ -138,10 +160,44 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
+            _note(action, context, outcome)
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
-        self._spend(frame, outcome, TokenCounts())
-        return Visited(outcome=outcome, number=entry.number, error=error)
+        if outcome.figures:
+            frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
+        return Visited(outcome=outcome, entry=entry, error=error)
+
+    def context(
+        self,
+        frame: Frame,
+        state: State,
+        entry: BegunVisit,
+        *,
+        since_s: float | None = None,
+        only_asks: bool = False,
+    ) -> VisitContext:
+        """What a visit may use. `only_asks`: it is only to be found out what it would do."""
+        services = self._services
+        return VisitContext(
+            services=services,
+            frame=frame,
+            state=state,
+            number=entry.number,
+            key=entry.key,
+            spending=Spending(Limits(), frame.spending),
+            defaults=frame.defaults.at(entry.key.path, entry.key.nth),
+            run_child=self._run_child,
+            do_items=self._do_items,
+            deciding=Deciding(
+                strand=frame.strand,
+                references=services.references,
+                settings=services.settings,
+                key=services.journal.key if services.journal else bytes,
+                only_asks=only_asks,
+                is_decided=services.journal is None,  # nobody wants to know
+            ),
+            since_s=since_s,
+        )
 
     async def _keep(
         self,
@@ -166,10 +222,18 @@ class Visiting:
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
                 spent=sum((one.tokens for one in (*context.failed, *context.aside)), TokenCounts()),
+                used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
+                inputs=context.deciding.digest,
+                stamp=context.stamp,
+                after=(context.frame.strand.touched, context.frame.strand.done),
+                memory_bytes=self._services.resident_bytes(),
+                loads=context.load_waits,
             )
         )
-        await journal.leave(entry.key, kept)
+        action = context.state.action
+        is_whole = action is not None and action.is_made_of_visits
+        await journal.leave(entry.key, kept, within=inside(entry.key) if is_whole else None)
 
     def _learn(self, frame: Frame) -> None:
         self._recorder.learn(frame.secret_values)
@@ -183,12 +247,26 @@ class Visiting:
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
 
-    def _spend(self, frame: Frame, outcome: Outcome, spent: TokenCounts) -> None:
-        figures = outcome.figures
-        if figures:
-            spent = spent + figures.tokens
-        if figures or spent.generated:
-            frame.spending.spend(tokens=spent.generated, cost=figures.cost if figures else 0.0)
+
+def _used(spending: Spending, figures: PromptFigures | None) -> Charges:
+    """What a visit has used, with all within it."""
+    return Charges(
+        transitions=spending.transitions,
+        tokens=spending.tokens + (figures.tokens.generated if figures else 0),
+        tool_calls=spending.tool_calls,
+        cost=spending.cost + ((figures.cost or 0.0) if figures else 0.0),
+    )
+
+
+def _note(action: Action, context: VisitContext, outcome: Outcome) -> None:
+    """What was performed, for what comes after it on its strand."""
+    deciding = context.deciding
+    if action.verb in LOOKING:
+        value = None if outcome.value is NOTHING else outcome.value
+        context.frame.strand.note(digest_of(value), touches=False)
+    elif deciding.is_decided:
+        stamp = context.stamp if deciding.has_stamp else deciding.digest
+        context.frame.strand.note(stamp, touches=deciding.touches)
 
 
 def _outcome_of(kept: VisitOutcome) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 
 from samovar.errors import Fault, Place, SamovarError
 from samovar.events import NOTHING, AttemptFailed, Event, PromptFigures, RunEnded, RunError, StateLeft
-from samovar.generation import TokenCounts, ToolFinished
+from samovar.generation import Options, TokenCounts, ToolFinished
 from samovar.running.run import Run, Visit
 from samovar.values import plain, records_of
 from samovar.values.secrecy import HIDDEN
@@ -153,7 +153,7 @@ def _figures(figures: PromptFigures) -> Object:
         "finish_reason": str(figures.finish_reason),
         "first_token_s": figures.first_token_s,
         "tokens": tokens_to_wire(figures.tokens),
-        "options": _plain(figures.options),
+        "options": options_to_wire(figures.options),
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
@@ -161,6 +161,11 @@ def _figures(figures: PromptFigures) -> Object:
         "executor": figures.executor or None,
         "cost": figures.cost,
     }
+
+
+def options_to_wire(options: Options) -> object:
+    """The options of a prompt that were in force."""
+    return _plain(options)
 
 
 def _fields(value: Any) -> Object:

@@ -135,7 +135,7 @@ class LocalSession:
             self._check_open()
             attempt = _Attempt(say(self._messages, messages), options)
             async with (
-                self._sessions.pool.loan(self._spec, on_load) as loan,
+                self._sessions.pool.loan(self._spec_for(options), on_load) as loan,
                 self._generate(loan, attempt) as events,
             ):
                 async for event in events:
@@ -156,6 +156,11 @@ class LocalSession:
                 self._leave_origins()
         spent_s = time.monotonic() - started
         yield Turn.ended(end, parts, dropped=attempt.dropped, first_s=first_token_s, all_s=spent_s)
+
+    def _spec_for(self, options: Options) -> ModelSpec:
+        """Its model. A load for an answer of a form also makes what forms need."""
+        has_form = options.form is not None or options.may_call
+        return replace(self._spec, holds_forms=True) if has_form else self._spec
 
     @asynccontextmanager
     async def _generate(self, loan: Loan, attempt: _Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:

@@ -13,10 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from samovar.app import open_scripted
+from samovar.config import DeclaredExecutor, Settings
 from samovar.errors import UsageError
+from samovar.executors.table import KINDS, LOCAL, names_of
 from samovar.language.names import surroundings_of
 from samovar.language.written_values import as_written
 from samovar.library import Library
+from samovar.preflight.asked import asked
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
@@ -54,6 +57,7 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
             stage.executor = executor
             settings = RunnerSettings(
                 environment={},
+                settings=Settings(executors=_stand_in_executors(tree, library)),
                 folder=Path(folder),
                 surroundings=surroundings_of(folder, ()),
                 outside=stage,
@@ -101,6 +105,15 @@ def _without_secrets(difference: Difference, run: Run) -> Difference:
     if difference.what == "variable" and difference.name in run.secrets:
         return replace(difference, expected=run.hidden.copy(difference.expected), got=HIDDEN)
     return run.hidden.copy(difference)
+
+
+def _stand_in_executors(tree: Tree, library: Library) -> tuple[DeclaredExecutor, ...]:
+    """The case answers in place of those that somebody's settings declare, whatever they can."""
+    prompts = asked(tree.workflow, library, RunnerSettings(), ready=True)
+    texts = [text for one in prompts if (text := one.executor(Settings())) is not None]
+    texts += [one.executor.text for one in library.tree(tree.workflow) if one.executor is not None]
+    names = dict.fromkeys(name for text in texts for name in names_of(text) if name not in KINDS)
+    return tuple(DeclaredExecutor(name=name, kind=LOCAL) for name in names)
 
 
 def _stand_ins(tree: Tree) -> Mapping[str, object]:

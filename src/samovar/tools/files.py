@@ -13,6 +13,7 @@ from samovar.actions.file_places import Target, search_below, target_below
 from samovar.actions.file_system import Change
 from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.errors import FileError
+from samovar.errors.counting import counted
 from samovar.tools.base import Here, tool
 from samovar.tools.permission import ask, may_write, rule_for_file
 
@@ -103,9 +104,13 @@ class FileTools:
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise FileError(f"{target.shown} is not text ({len(raw):,} bytes).", place=here.place) from None
+            raise FileError(
+                f"{target.shown} is not text ({counted(len(raw), 'byte', grouped=True)}).", place=here.place
+            ) from None
         if "\0" in text:
-            raise FileError(f"{target.shown} is not text ({len(raw):,} bytes).", place=here.place)
+            raise FileError(
+                f"{target.shown} is not text ({counted(len(raw), 'byte', grouped=True)}).", place=here.place
+            )
         return text
 
     async def _list(self, pattern: str, here: Here) -> ToolResult:
@@ -132,7 +137,9 @@ class FileTools:
         return ToolResult(text="\n".join(found) or "No line has it.")
 
     async def _write(self, target: Target, content: str, here: Here) -> ToolResult:
-        no = await _may_not(target, f"write {len(content):,} characters to a file", here)
+        no = await _may_not(
+            target, f"write {counted(len(content), 'character', grouped=True)} to a file", here
+        )
         if no is not None:
             return no
         raw = _encoded(content, target, here)
@@ -143,7 +150,7 @@ class FileTools:
         before = await self._text(target, here)
         count = before.count(old)
         if count != 1:
-            how = "does not occur" if not count else f"occurs {count} times"
+            how = "does not occur" if not count else f"occurs {counted(count, 'time')}"
             return failed(f"The text {how} in {target.shown}, where it must occur once.")
         no = await _may_not(target, "change a file", here)
         if no is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -22,9 +21,12 @@ import anyio
 from samovar.actions.reached import ListedTools, ServerCall
 from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
+from samovar.config.keys import NoKeyError, read_key
 from samovar.errors import ToolError
+from samovar.errors.installing import install_command
 from samovar.generation import ToolDefinition
-from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
+from samovar.processes.given_variables import allowed
 from samovar.tools import pinned
 from samovar.tools.mcp_asking import AsksBack
 
@@ -42,7 +44,6 @@ CLOSED = -32000
 """What the package says of a connection that is closed."""
 CONNECT_S = 60.0
 """How long a server may take to start, and to say what it has."""
-INSTALL = "pip install 'samovar[mcp]'"
 
 
 @dataclass(slots=True)
@@ -147,11 +148,11 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
     try:
         from mcp import Client
     except ImportError as error:
-        message = f"The server {server.name!r} needs the package `mcp`: {INSTALL}"
+        message = f"The server {server.name!r} needs the package `mcp`: {install_command('samovar[mcp]')}"
         raise ToolError(message, tool=server.name) from error
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what a server does wrong is said in our errors
     if bool(server.command) == bool(server.url):
-        message = f"[servers.{server.name}] needs a `command` or a `url`, and not both."
+        message = f"{server.table} needs a `command` or a `url`, and not both."
         raise ToolError(message, tool=server.name)
     back = AsksBack()
     with anyio.move_on_after(CONNECT_S) as limit:  # around the client, whose scopes end before it
@@ -210,18 +211,11 @@ async def _http(server: DeclaredServer) -> AsyncIterator[Any]:
 
 def _secret(server: DeclaredServer, name: str, where: str) -> str:
     """What a header is, of where the settings say that it is. Raises `ToolError`, without the value."""
-    kind, _, place = where.partition(":")
     try:
-        if kind == "env":
-            return os.environ[place]
-        if kind == "file":
-            return Path(place).expanduser().read_text(encoding="utf-8").strip()
-        why = "it must be env:NAME or file:PATH"
-    except KeyError:
-        why = f"the variable {place} is not set"
-    except (OSError, UnicodeDecodeError):
-        why = f"the file {place} cannot be read"
-    raise ToolError(f"The header {name} of [servers.{server.name}]: {why}.", tool=server.name)
+        return read_key(where)
+    except NoKeyError as error:
+        message = f"The header {name} of {server.table}: {error}."
+        raise ToolError(message, tool=server.name) from None
 
 
 @asynccontextmanager

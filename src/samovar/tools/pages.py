@@ -1,11 +1,12 @@
 """Fetches a page of the web: only from hosts that are allowed, also on the way, and no more than is useful.
 
-Above: the servers of a run; `web.py`. Below: the standard library.
+Above: the servers of a run; `web.py`. Below: `page_line.py`, which connects; the standard library.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -13,14 +14,19 @@ from email.message import Message
 from fnmatch import fnmatchcase
 from html.parser import HTMLParser
 from http.client import HTTPException
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from samovar.actions.tools import ToolResult, failed, refused
+from samovar.errors.counting import counted
+from samovar.tools.page_line import Connect, InsideError, PageLine
 
 MOST_BYTES = 2_000_000
 LIMIT_S = 30.0
 """Without an answer, or between two pieces of it."""
+WHOLE_S = 120.0
+"""For all of it: the way there, and every piece."""
+PIECE_BYTES = 65_536
 _TEXT = re.compile(r"text/|application/(json|xml|xhtml|javascript|yaml|toml|[\w.-]+\+(json|xml))")
 
 
@@ -54,50 +60,83 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
+        fp.close()  # the library would read all of what comes with it, however much that is
         host = host_of(newurl)
         if host is None or not is_among(host, self._hosts):
             raise _Elsewhere(newurl[:200])
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def fetch(url: str, hosts: Sequence[str]) -> ToolResult:
-    """A page as text, if its host is among these. Blocks."""
+def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_connection) -> ToolResult:
+    """A page as text, if its host is among these. Blocks. `connect`: as in the library."""
     host = host_of(url)
     if host is None:
         return refused("Only http:// and https:// addresses, without a name and a password, are fetched.")
     if not is_among(host, hosts):
         return refused(f"Pages of {host[:100]!r} are not allowed. Do without them.")
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(hosts),
-    ):
-        opener.add_handler(handler)
-    request = urllib.request.Request(url, headers={"User-Agent": "samovar", "Accept": "text/*"})
     try:
-        with opener.open(request, timeout=LIMIT_S) as answer:
+        with (
+            PageLine(connect, WHOLE_S) as line,
+            _opened(url, hosts, line) as answer,
+        ):
             kind = answer.headers.get_content_type()
-            raw = answer.read(MOST_BYTES + 1)
+            coding = answer.headers.get("Content-Encoding", "identity")
+            raw = _read(answer, line)
+            lacks_bytes = 0 if len(raw) > MOST_BYTES else answer.length or 0
             charset = answer.headers.get_content_charset() or "utf-8"
     except _Elsewhere as error:
         return refused(f"The page leads to {error}, whose host is not allowed.")
+    except InsideError as error:
+        return refused(f"{error} Do without it.")
     except urllib.error.HTTPError as error:
-        return failed(f"The server answered {error.code} {error.reason}.")
+        error.close()
+        return failed(f"The server answered {error.code} {error.reason[:100]}.")
     except (OSError, HTTPException, ValueError) as error:
-        return failed(f"The page cannot be fetched: {error}.")
+        inside = getattr(error, "reason", None)
+        if isinstance(inside, InsideError):
+            return refused(f"{inside} Do without it.")
+        why = f"it took longer than {WHOLE_S:g} s" if line.is_cut else str(error)[:300]
+        return failed(f"The page cannot be fetched: {why}.")
+    if coding.strip().lower() not in ("", "identity"):  # which nobody asked for, and which may be a bomb
+        return failed(f"The page is packed ({coding[:50]}), which is not read.")
     if not _TEXT.match(kind):
-        return failed(f"The page is {kind}, not text.")
+        return failed(f"The page is {kind[:100]}, not text.")
     more = f"\n[… the page is longer than {MOST_BYTES:,} bytes; the rest is left out …]"
     try:
         text = raw[:MOST_BYTES].decode(charset, "replace")
     except LookupError:
         text = raw[:MOST_BYTES].decode("utf-8", "replace")
     text = text_of(text) if kind in ("text/html", "application/xhtml+xml") else text
-    return ToolResult(text=text + (more if len(raw) > MOST_BYTES else ""))
+    if lacks_bytes:
+        more = f"\n[… the connection ended {counted(lacks_bytes, 'byte')} before the end of the page …]"
+    return ToolResult(text=text + (more if lacks_bytes or len(raw) > MOST_BYTES else ""))
+
+
+def _opened(url: str, hosts: Sequence[str], line: PageLine) -> Any:
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        *line.handlers(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(hosts),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, headers={"User-Agent": "samovar", "Accept": "text/*"})
+    return opener.open(request, timeout=LIMIT_S)
+
+
+def _read(answer: Any, line: PageLine) -> bytes:
+    """No more than is useful. Raises `OSError` if it takes too long."""
+    raw = bytearray()
+    while len(raw) <= MOST_BYTES:
+        piece = answer.read1(PIECE_BYTES)
+        if line.is_cut:
+            raise TimeoutError
+        if not piece:
+            break
+        raw += piece
+    return bytes(raw[: MOST_BYTES + 1])
 
 
 class _Reader(HTMLParser):

@@ -96,6 +96,14 @@ def may_fetch(rules: Iterable[str]) -> tuple[str, ...]:
     return tuple(pattern.lower() for pattern in patterns(rules, "fetch"))
 
 
+def host_is_allowed(rules: Iterable[str], url: str) -> bool:
+    """Whether pages of the host of an address may be fetched."""
+    from samovar.tools.pages import host_of, is_among  # with all that fetching takes, which few runs need
+
+    host = host_of(url)
+    return host is not None and is_among(host, may_fetch(rules))
+
+
 def may_call(rules: Iterable[str], name: str) -> bool:
     """Whether a tool of a server may be called without asking."""
     return any(fnmatchcase(name, pattern) for pattern in patterns(rules, "tool"))

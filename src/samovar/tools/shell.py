@@ -13,6 +13,7 @@ from typing import Any
 from samovar.actions.launching import failure_of
 from samovar.actions.process import Command
 from samovar.actions.tools import OfferedTool, ToolResult, failed
+from samovar.processes.given_variables import TEMPORARY, allowed
 from samovar.tools.base import Here, tool
 from samovar.tools.permission import ask, may_run, rule_for_command
 
@@ -21,8 +22,6 @@ LIMIT_S = 120.0
 MOST_BYTES = 4_000_000
 """That it may write."""
 MOST_WORD_BYTES = 100_000
-GIVEN = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-"""Of the environment, a program gets these, and those of the setting `environment`."""
 
 TOOLS = (
     tool(
@@ -56,11 +55,10 @@ class ShellTools:
             no = await ask(here, "run a program", text, rule_for_command(words))
             if no is not None:
                 return no
-        names = (*GIVEN, *context.settings.environment)
         command = Command(
             text=text,
             words=words,
-            environment={name: os.environ[name] for name in names if name in os.environ},
+            environment=allowed((TEMPORARY, *context.settings.environment)),
             folder=context.folder,
             timeout_s=LIMIT_S,
             most_bytes=MOST_BYTES,

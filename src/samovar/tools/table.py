@@ -65,4 +65,4 @@ def check_servers(settings: Settings) -> None:
     """Raises `UsageError` for a server with the name of a source that is built in."""
     for server in settings.servers:
         if server.name in BUILT_IN:
-            raise UsageError(f"[servers.{server.name}] needs another name: {server.name} is built in.")
+            raise UsageError(f"{server.table} needs another name: {server.name} is built in.")

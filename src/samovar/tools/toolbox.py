@@ -17,6 +17,7 @@ from samovar.actions.reached import VisitOf
 from samovar.actions.tools import OfferedTool, Toolbox, ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.errors import NotFoundError, ToolError
+from samovar.errors.counting import counted
 from samovar.tools.base import Here
 from samovar.tools.permission import check_rules
 from samovar.tools.table import source_names, sources
@@ -80,7 +81,7 @@ def _check_size(found: Sequence[OfferedTool], here: Here) -> None:
     )
     if len(found) > MOST_TOOLS or chars > MOST_DEFINITIONS_CHARS:
         raise ToolError(
-            f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is "
+            f"The prompt would offer {counted(len(found), 'tool')} with {chars:,} characters; the most is "
             f"{MOST_TOOLS} with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
             tool=found[0].name,
             place=here.place,

@@ -24,6 +24,7 @@ from typing import Any
 from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.tokenizing import TokenizingThreads
 from samovar.errors import PlatformError
+from samovar.errors.installing import install_command
 from samovar.models.held_weights import EngineBuild, this_build
 from samovar.models.tuning import SPIN_COUNT
 
@@ -192,12 +193,13 @@ def find_library() -> Path:
         version = None
     if spec is None or version is None or not spec.submodule_search_locations:
         raise PlatformError(
-            f"The engine is not installed: pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"
+            "The engine is not installed: "
+            + install_command(f"{declarations.WHEEL}=={declarations.WHEEL_VERSION}")
         )
     if version.partition("+")[0] != declarations.WHEEL_VERSION:  # `+cu…` and the like: other devices
         raise PlatformError(
             f"The engine's version is {version}, but Samovar knows only {declarations.WHEEL_VERSION}: "
-            f"pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"
+            + install_command(f"{declarations.WHEEL}=={declarations.WHEEL_VERSION}")
         )
     for folder in spec.submodule_search_locations:
         for path in sorted(Path(folder).glob("xllamacpp*.so")):

@@ -119,6 +119,11 @@ class ChatTemplate:
         return cls(binding.ffi.string(source).decode("utf-8", "replace") if is_there else None, vocabulary)
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """What makes its tokens."""
+        return self._vocabulary
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of it. More can be known once it has rendered messages."""
         return (*self._notes, *self._turns.notes)

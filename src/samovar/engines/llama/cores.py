@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+from samovar.errors.counting import counted
 from samovar.memory.cgroups import ROOT, folders, number_of, text_of
 
 FAST = 2 / 3
@@ -122,4 +123,4 @@ def in_words() -> str:
                 break
     except OSError:
         pass  # not Linux
-    return f"{sys.platform} {platform.machine()}, {name}, {engine_cores()} cores"
+    return f"{sys.platform} {platform.machine()}, {name}, {counted(engine_cores(), 'core')}"

@@ -20,6 +20,7 @@ from samovar.engines.llama.embedding_model import EmbeddingModel
 from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.placing import all_devices, place
+from samovar.engines.llama.token_table import KeptTables
 from samovar.generation import KvType
 from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
@@ -46,14 +47,16 @@ class LlamaEngine:
         *,
         build: EngineBuild | None = None,
         devices: Callable[[], Sequence[Device]] = all_devices,
+        tables: KeptTables | None = None,
     ) -> None:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere. `tuned`: what
         was measured on this machine; None: the table alone.
 
         `build`: what the engine does with weights; None: what it says, and before the first load the known
-        facts about it. `devices`: those that layers can be put on, with what is free there now.
+        facts about it. `devices`: those that layers can be put on, with what is free there now. `tables`:
+        where what forms need of vocabularies is kept for other processes; None: nowhere.
         """
-        self._devices = devices
+        self._devices, self._tables = devices, tables
         self._snapshots, self._tuned = snapshots, tuned
         self._binding: Binding | None = None
         self._build = build
@@ -144,6 +147,7 @@ class LlamaEngine:
             build=self._build or this_build(),
             tuning=self._tuning(spec, self._usable_devices(spec)),
             snapshots=self._snapshots,
+            tables=self._tables,
         )
         try:
             model = await anyio.to_thread.run_sync(load.run)

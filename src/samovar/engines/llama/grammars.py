@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.choosing import MOST_FEW
 from samovar.engines.llama.reasons import plainly
+from samovar.engines.llama.token_table import TokenTable
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Form
@@ -34,43 +34,36 @@ _WORDS = [b"".join(bytes([255 * (byte >> bit & 1)]) * 4 for bit in range(8)) for
 _SLICES = tuple(rb'[^"\\\x00-\x1F\x7F]{1,%d}' % most for most in (10, 30))
 """Which tokens are looked at together while a text of JSON is open. The engine's own choice has one more, for
 texts without a limit: it takes two thirds as long again to make, and no mask is faster for it."""
-CONTROL_BYTE = b"\xff"
-"""What the names of tokens that say nothing begin with: no text has it, so no form has them by accident."""
-_CONTROL = CONTROL_BYTE + b"<control>"
 
 Spell = Callable[[bytes], list[int]]
 """The tokens whose pieces are these bytes, as the vocabulary's own tokenizer takes them."""
 
 
 class Grammars:
-    """Makes matchers for one vocabulary. The vocabulary must outlive it; a matcher keeps it."""
+    """Makes matchers for one vocabulary. Mutable: how text is spelled, which is set once."""
 
-    def __init__(self, binding: Binding, pieces: Sequence[bytes], end: int, spell: Spell | None) -> None:
-        """`pieces`: what each token says; one that says nothing is part of no answer. `end`: ends an answer.
-
-        `spell`: None takes the longest piece each time. Blocks: a second for a large vocabulary.
-        """
+    def __init__(self, binding: Binding, table: TokenTable, *, can_spell: bool) -> None:
+        """`can_spell`: `spell` is set before the first matcher is made; otherwise the longest piece is taken
+        each time. Blocks: a fifth of a second for a large vocabulary."""
         self.ffi, self.lib = binding.ffi, binding.lib
-        self.vocabulary_size = len(pieces)
+        self.vocabulary_size = len(table.lengths)
+        self.silent = table.silent
+        """The tokens that say nothing."""
+        self.spell: Spell | None = None
         ffi = self.ffi
         init = ffi.new("LlgTokenizerInit *")
-        pieces = [piece or _CONTROL for piece in pieces]
-        self.silent = frozenset(index for index, piece in enumerate(pieces) if piece.startswith(CONTROL_BYTE))
-        """The tokens that say nothing."""
-        lengths = array("I", map(len, pieces))
-        init.vocab_size, init.tok_eos = len(pieces), end
-        lengths_held = ffi.from_buffer("uint32_t[]", lengths)
-        bytes_held = ffi.from_buffer("uint8_t[]", b"".join(pieces))
+        init.vocab_size, init.tok_eos = self.vocabulary_size, max(0, table.end)
+        lengths_held = ffi.from_buffer("uint32_t[]", table.lengths)
+        bytes_held = ffi.from_buffer("uint8_t[]", table.said)
         init.token_lens, init.token_bytes = lengths_held, bytes_held
         slices = [ffi.new("char[]", one) for one in _SLICES]
         slices_held = ffi.new("char *[]", [*slices, ffi.NULL])
         init.slices = ffi.cast("const char * const *", slices_held)
-        self._spell = spell
         self._callback = ffi.callback("LlgTokenizeFn", self._tokenize, error=0)
-        if spell is None:
-            init.use_approximate_greedy_tokenize_fn = True
-        else:
+        if can_spell:
             init.tokenize_fn = self._callback
+        else:
+            init.use_approximate_greedy_tokenize_fn = True
         error = ffi.new("char[]", _ERROR_BYTES)
         tokenizer = self.lib.llg_new_tokenizer(init, error, _ERROR_BYTES)
         if tokenizer == ffi.NULL:
@@ -79,15 +72,15 @@ class Grammars:
         self._init = ffi.new("LlgConstraintInit *")
         self.lib.llg_constraint_init_set_defaults(self._init, self._tokenizer)
         self._init.log_stderr_level = self._init.log_buffer_level = 0
-        self._init.ff_tokens_ok = spell is not None
+        self._init.ff_tokens_ok = can_spell
 
     def _tokenize(self, _data: Any, raw: Any, size: int, output: Any, room: int) -> int:
         """What the engine calls for the tokens of forced text.
 
         It writes as many forced tokens as it gets here, however short the buffer is that is given for them.
         """
-        assert self._spell is not None
-        tokens = self._spell(bytes(self.ffi.buffer(raw, size)))[:MOST_FORCED]
+        assert self.spell is not None
+        tokens = self.spell(bytes(self.ffi.buffer(raw, size)))[:MOST_FORCED]
         for index, token in enumerate(tokens[:room]):
             output[index] = token
         return len(tokens)
@@ -136,7 +129,8 @@ def _text(raw: bytes) -> str:
 @cache
 def _of_bytes() -> Grammars:
     """For no model at all: a token for each byte, and one that ends an answer."""
-    return Grammars(open_binding(), [bytes([byte]) for byte in range(256)] + [b""], 256, None)
+    table = TokenTable.of_pieces([bytes([byte]) for byte in range(256)] + [b""], 256)
+    return Grammars(open_binding(), table, can_spell=False)
 
 
 def objection(form: Form) -> str | None:

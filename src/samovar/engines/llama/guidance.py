@@ -1,7 +1,7 @@
 """The parts of one loaded model that constraints need, created in a thread on first use.
 
-Above: `model.py`. Below: `grammars.py`, `spelling.py`, `vocabulary.py`. Meanwhile the model evaluates the
-prompt: the decode loop waits for it only before the first token of the answer.
+Above: `model.py`. Below: `grammar_maker.py`, `grammars.py`, `vocabulary.py`. Meanwhile the model evaluates
+the prompt: the decode loop waits for it only before the first token of the answer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.constraint import Constraint
-from samovar.engines.llama.grammars import CONTROL_BYTE, Grammars, Matcher
-from samovar.engines.llama.spelling import TokenSpelling
+from samovar.engines.llama.grammar_maker import GrammarMaker
+from samovar.engines.llama.grammars import Grammars, Matcher
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError
 from samovar.generation import Form
@@ -32,11 +32,13 @@ class Guidance:
         vocabulary: Vocabulary,
         end: Callable[[], int],
         marks: Callable[[], Collection[int]] = tuple,
+        maker: GrammarMaker | None = None,
     ) -> None:
         """`end`: gives the token that ends an answer; a negative number if there is none. `marks`: gives the
-        control tokens that calls of tools have, which forms name by their numbers."""
-        self._binding, self._vocabulary, self._end = binding, vocabulary, end
-        self._marks = marks
+        control tokens that calls of tools have, which forms name by their numbers. `maker`: makes the
+        grammars, and may have begun; it is closed here."""
+        self._vocabulary, self._end, self._marks = vocabulary, end, marks
+        self._maker = maker or GrammarMaker(binding)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="samovar forms")
         self._making = threading.Lock()
         """Held while the vocabulary is used, which is freed after `close`."""
@@ -58,6 +60,10 @@ class Guidance:
     def is_ready(self, form: Form | None) -> bool:
         """Whether `begin` has nothing to make that takes long."""
         return self._vocabulary.has_pieces if form is None else self._grammars is not None
+
+    def begin_tables(self) -> None:
+        """Has made what every form needs, before any is asked for."""
+        self._beside.submit(self._make_tables)
 
     def begin(self, form: Form | None, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
         """Has made what the answer is held to; of choices (None) only the vocabulary is prepared.
@@ -81,6 +87,11 @@ class Guidance:
             if not self._is_closed:
                 self._vocabulary.by_piece  # noqa: B018
 
+    def _make_tables(self) -> None:
+        with self._making:
+            if not self._is_closed and self._grammars is None:
+                self._grammars = self._made()
+
     def _matcher(self, form: Form, is_behind_reasoning: bool) -> Matcher:
         """Blocks: half a second for the first of a large vocabulary."""
         lead = EMPTY_LINES if is_behind_reasoning and form.kind == "schema" else 0
@@ -94,18 +105,12 @@ class Guidance:
             return matcher
 
     def _made(self) -> Grammars:
-        vocabulary = self._vocabulary
-        pieces = list(vocabulary.pieces)
-        for token in vocabulary.ends:
-            pieces[token] = b""
-        for token in self._marks():
-            pieces[token] = CONTROL_BYTE + b"<%d>" % token
-        spelling = TokenSpelling(vocabulary, pieces)
-        return Grammars(self._binding, pieces, max(0, self._end()), spelling)
+        return self._maker.make(self._vocabulary, self._end(), self._marks())
 
     def close(self) -> None:
         """Waits for what is being made; nothing is made from now on. Safe to call twice."""
         self._beside.shutdown(cancel_futures=True)
+        self._maker.close()
         with self._making:
             self._is_closed = True
             self._grammars = None

@@ -24,9 +24,12 @@ from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.embedding_model import EmbeddingModel
+from samovar.engines.llama.grammar_maker import GrammarMaker
+from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.mapping import alone_with, release
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.placing import set_devices
+from samovar.engines.llama.token_table import KeptTables
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ModelFileError
 from samovar.models.capabilities import Capability
@@ -102,8 +105,11 @@ class ModelLoad:
         build: EngineBuild,
         tuning: Tuning,
         snapshots: Snapshots | None,
+        tables: KeptTables | None = None,
     ) -> None:
+        """`tables`: where what forms need of vocabularies is kept; None: nowhere."""
         self._binding = binding
+        self._grammars = GrammarMaker(binding, spec.path, tables)
         self._header, self._snapshots = read_header(real_path(spec.path)), snapshots
         self._held = hold(self._header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
         self._spec, self._cost, self._tuning, self._on_progress = spec, cost, tuning, on_progress
@@ -118,6 +124,8 @@ class ModelLoad:
             vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
             self._model = EmbeddingModel(self._embedded(vocabulary), self._header, self._cost)
             return self._model
+        if self._spec.holds_forms:
+            self._grammars.begin()
         with ThreadPoolExecutor(1, thread_name_prefix="samovar load") as beside:
             store = beside.submit(self._open_snapshots)
             self._load_weights()
@@ -127,6 +135,7 @@ class ModelLoad:
                 template = ChatTemplate.of(self._binding, self._weights, vocabulary)
                 arenas = self._arenas(vocabulary, store.result())
                 embedding = Embedding(self._embedded(vocabulary), self._cost.embedding_tokens)
+                guidance = self._guidance(vocabulary, template)
             except BaseException:  # the context is nobody's yet
                 if context.exception() is None:
                     context.result().close()
@@ -141,9 +150,21 @@ class ModelLoad:
                 arenas=arenas,
                 context=context.result(),
                 embedding=embedding,
+                guidance=guidance,
             )
+        if self._spec.holds_forms:
+            guidance.begin_tables()
         self._binding.give_back_memory()  # of reading the vocabulary: two threads of their own kept some
         return self._model
+
+    def _guidance(self, vocabulary: Vocabulary, template: ChatTemplate) -> Guidance:
+        return Guidance(
+            self._binding,
+            vocabulary,
+            template.end,
+            lambda: template.calling.tokens,  # which are looked for when they are needed
+            self._grammars,
+        )
 
     def _arenas(self, vocabulary: Vocabulary, store: ModelSnapshots | None) -> ArenaMaker:
         return ArenaMaker(
@@ -199,6 +220,7 @@ class ModelLoad:
 
     def free(self) -> None:
         """Gives back what a load that did not become a model has taken."""
+        self._grammars.close()
         if self._model is not None:
             self._model.free()
         elif self._weights is not None:

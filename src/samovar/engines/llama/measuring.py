@@ -26,6 +26,7 @@ from samovar.engines.llama.placing import all_devices
 from samovar.engines.llama.speeds import BETTER, Plan, Speed, fewer_threads
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
+from samovar.errors.counting import counted
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.held_weights import hold
@@ -153,7 +154,7 @@ class Workbench:
             self._decode(tokens[:place])
             for number in range(plan.rounds):
                 for count in decode if number % 2 == 0 else reversed(decode):
-                    self._on_part(f"round {number + 1} of {plan.rounds}: {count} threads")
+                    self._on_part(f"round {number + 1} of {plan.rounds}: {counted(count, 'thread')}")
                     context.set_threads(count)
                     context.remove(0, place)
                     began = perf_counter()
@@ -183,7 +184,7 @@ class Workbench:
     def perplexity(self, tuning: Tuning, text: str, most_tokens: int = MOST_SCORED_TOKENS) -> float:
         """How many tokens it hesitates between, on average, for each of the text's; less is better."""
         tokens = self.vocabulary.tokenize(text, special=False)[:most_tokens]
-        self._on_part(f"how well it predicts {len(tokens)} tokens of a text")
+        self._on_part(f"how well it predicts {counted(len(tokens), 'token')} of a text")
         lost, scored = 0.0, 0
         with self._opened(tuning, WINDOW_TOKENS, outputs=_LOGITS_AT_ONCE) as context:
             for start in range(0, len(tokens), WINDOW_TOKENS):

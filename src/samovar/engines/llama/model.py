@@ -58,16 +58,16 @@ class LlamaModel:
         arenas: ArenaMaker,
         context: Context,
         embedding: Embedding,
+        guidance: Guidance,
     ) -> None:
         """`trained_tokens`: what the arena may grow to if the spec asks for no size. `context`: of the
         first arena."""
         self._binding, self._weights = binding, weights
-        self._template, self._embedding = template, embedding
+        self._template, self._embedding, self._guidance = template, embedding, guidance
         self._spec, self._cost = spec, cost
         self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
-        self._guidance = Guidance(binding, arenas.vocabulary, template.end, lambda: template.calling.tokens)
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._arenas = arenas
         self._arena = arenas.make(cost, [], context)

@@ -6,7 +6,7 @@ the bytes that were asked for, or their beginning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
@@ -15,16 +15,16 @@ from samovar.errors import EngineError
 class TokenSpelling:
     """The tokens of a text within an answer: those of the vocabulary's own tokenizer, if they say it."""
 
-    def __init__(self, vocabulary: Vocabulary, pieces: Sequence[bytes]) -> None:
-        self._vocabulary, self._pieces = vocabulary, pieces
-        self._longest = max(map(len, pieces), default=1)
+    def __init__(self, vocabulary: Vocabulary, without: Collection[int], longest: int) -> None:
+        """`without`: tokens that are never text. `longest`: at most as many bytes has one that is."""
+        self._vocabulary, self._without, self._longest = vocabulary, without, longest
 
     def __call__(self, raw: bytes) -> list[int]:
         try:
             tokens = self._vocabulary.spell(raw.decode())
         except (UnicodeDecodeError, EngineError):  # part of a character; a line that is too long
             return self._greedy(raw)
-        said = b"".join(self._pieces[token] for token in tokens)
+        said = b"".join(self._vocabulary.piece(token) for token in tokens if token not in self._without)
         return tokens if said == raw else self._greedy(raw)
 
     def _greedy(self, raw: bytes) -> list[int]:
@@ -34,7 +34,7 @@ class TokenSpelling:
         while place < len(raw):
             for size in range(min(self._longest, len(raw) - place), 0, -1):
                 found = self._vocabulary.by_piece.get(raw[place : place + size], ())
-                token = next((one for one in found if self._pieces[one]), None)
+                token = next((one for one in found if one not in self._without), None)
                 if token is not None:
                     break
             else:

@@ -1,0 +1,183 @@
+"""`samovar runs diff`: where two kept runs part, and what follows from it.
+
+Above: `of_runs.py`. Below: the wire of kept runs. Visits are matched by path, branch and visit of the state,
+in the order in which the first run began them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.output import write_json
+from samovar.cli.terminal import put
+from samovar.cli.trusting import settings_for
+from samovar.running.kept_wire import kept_run_to_wire
+
+Object = Mapping[str, Any]
+MOST_LINES = 60
+"""Of a difference that a person is shown; JSON has all."""
+MOST_FOLLOWING = 40
+"""Visits after the first that differ, by name."""
+OF_INPUT = ("verb", "model", "executor", "options")
+
+
+def show_difference(settings: Mapping[str, Any], first: str, second: str, *, as_json: bool) -> int:
+    """Compares two runs, and returns the exit status: 0 if they are alike, 1 if they part."""
+    with open_journal(settings_for(settings)) as journal:
+        runs = [kept_run_to_wire(journal, find_run(journal, one)) for one in (first, second)]
+    found = difference(*runs)
+    if as_json:
+        write_json(found)
+    else:
+        put("\n".join(_lines(found)) + "\n")
+    return 0 if found["parts"] is None and not found["begins"] else 1
+
+
+def difference(first: Object, second: Object) -> dict[str, Any]:
+    """How the runs differ: what they began with, where they part, and what differs after that.
+
+    `parts`: the first visit with another input, that is in one of them only, or that gave something else with
+    the same input; None: all are alike.
+    """
+    ours, theirs = ({_key(one): one for one in run["states"]} for run in (first, second))
+    order = [*ours, *(key for key in theirs if key not in ours)]
+    ways = {key: way for key in order if (way := _way(ours.get(key), theirs.get(key)))}
+    at = next(iter(ways), None)
+    inputs = [key for key, way in ways.items() if way == "input"]
+    # What only one of them has may follow from an input that differs earlier in the other one's order.
+    if at is not None and ways[at].startswith("only") and inputs:
+        at = min((at, inputs[0]), key=lambda key: min(_when(run, key) for run in (ours, theirs)))
+    parts = None
+    if at is not None:
+        one, other = ours.get(at), theirs.get(at)
+        parts = {
+            "path": at[0],
+            "branch": at[1],
+            "visit": at[2],
+            "why": ways[at],
+            "diff": _diff(one, other, ways[at]) if one and other else [],
+        }
+    following = [
+        {"path": key[0], "branch": key[1], "visit": key[2], "why": way}
+        for key, way in ways.items()
+        if key != at
+    ]
+    return {
+        "runs": [first["run"], second["run"]],
+        "status": [first["status"], second["status"]],
+        "begins": _begins(first, second),
+        "parts": parts,
+        "follows": following,
+        "same": len(order) - len(ways),
+        "variables": _variables(first, second),
+    }
+
+
+def _key(one: Object) -> tuple[str, str | None, int]:
+    return one["path"], one["branch"], one["visit"]
+
+
+def _when(run: Mapping[Any, Object], key: Any) -> float:
+    return run[key]["number"] if key in run else float("inf")
+
+
+def _way(one: Object | None, other: Object | None) -> str | None:
+    """How a visit differs between the two runs; None: it does not."""
+    if one is None:
+        return "only in B"
+    if other is None:
+        return "only in A"
+    if _input(one) != _input(other):
+        return "input"
+    if _result(one) != _result(other):
+        return "result"
+    return None
+
+
+def _input(one: Object) -> dict[str, Any]:
+    prompts = [
+        {name: prompt[name] for name in ("session", "fork", "messages")} for prompt in one.get("prompts", ())
+    ]
+    found = {name: one.get(name) for name in OF_INPUT}
+    # A command, a log or a file is known by what was done, which has its values in it.
+    return {**found, "prompts": prompts, "what": None if prompts else one.get("what")}
+
+
+def _result(one: Object) -> dict[str, Any]:
+    found = {name: one.get(name) for name in ("status", "value", "sets", "error")}
+    sets = {name: value for name, value in (one.get("sets") or {}).items() if name != "duration_s"}
+    return {**found, "sets": sets}
+
+
+def _begins(first: Object, second: Object) -> list[str]:
+    """What the runs began with, where that differs: names of variables, and files."""
+    found = [f"variable {name}" for name in _changed(first["given"], second["given"])]
+    found += [f"file {name}" for name in _changed(first["sources"], second["sources"])]
+    return found + (["workflow"] if first["workflow"] != second["workflow"] else [])
+
+
+def _variables(first: Object, second: Object) -> list[str]:
+    """The variables that differ at the end."""
+    return _changed(first["variables"], second["variables"])
+
+
+def _changed(one: Object, other: Object) -> list[str]:
+    none = object()
+    return sorted(name for name in {*one, *other} if one.get(name, none) != other.get(name, none))
+
+
+def _diff(one: Object, other: Object, why: str) -> list[str]:
+    """The differing lines, as `diff -u` has them."""
+    of = _input if why == "input" else _result
+    ours, theirs = (_text_of(of(each)) for each in (one, other))
+    return [line.rstrip("\n") for line in difflib.unified_diff(ours, theirs, "A", "B", lineterm="", n=2)]
+
+
+def _text_of(value: Mapping[str, Any]) -> list[str]:
+    """Lines of what is compared: texts as they are, everything else as JSON."""
+    lines: list[str] = []
+    for name, one in value.items():
+        if name == "prompts":
+            for prompt in one:
+                for message in prompt["messages"]:
+                    lines += [f"{message['role']}:", *message["content"].split("\n")]
+        elif isinstance(one, str):
+            lines += [f"{name}:", *one.split("\n")]
+        elif one is not None:
+            lines += [f"{name}:", *json.dumps(one, indent=1, ensure_ascii=False, sort_keys=True).split("\n")]
+    return lines
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, run, status in zip("AB", found["runs"], found["status"], strict=True):
+        yield f"{name}  {run}  {status}"
+    for one in found["begins"]:
+        yield f"They begin with another {one}."
+    parts = found["parts"]
+    if parts is None:
+        yield f"The {found['same']} visits are alike."
+        return
+    yield ""
+    why = {"input": "another input", "result": "the same input, and another result"}
+    yield f"They part at {_named(parts)}: {why.get(parts['why'], parts['why'])}"
+    yield from (f"  {line}" for line in parts["diff"][:MOST_LINES])
+    if len(parts["diff"]) > MOST_LINES:
+        yield f"  … {len(parts['diff']) - MOST_LINES:,} more lines (--json has all)"
+    follows = found["follows"]
+    yield ""
+    yield f"{found['same']} visits are alike, {len(follows)} more differ" + (":" if follows else ".")
+    for one in follows[:MOST_FOLLOWING]:
+        yield f"  {_named(one)}: {one['why']}"
+    if len(follows) > MOST_FOLLOWING:
+        yield f"  … {len(follows) - MOST_FOLLOWING:,} more (--json has all)"
+    if found["variables"]:
+        yield f"Variables that differ at the end: {', '.join(found['variables'])}"
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    branch = f" in branch {one['branch']}" if one["branch"] else ""
+    return f"{one['path']}{branch}" + (f" (visit {one['visit']})" if one["visit"] > 1 else "")

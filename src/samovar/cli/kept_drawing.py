@@ -1,0 +1,207 @@
+"""The diagram of a kept run, with the states and transitions it has been in: as text, and as SVG for a page.
+
+Above: `kept_showing.py`, `kept_pages.py`. Below: `pictures.py`, the language. The diagram is read from the
+text that the run began with, whatever became of the file. SVG is made anew from the elements and attributes
+that a drawing needs: nothing else of it reaches a page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from samovar.actions import parse_action
+from samovar.cli.pictures import PLAIN_TEXT, drawing_of, mermaid_of
+from samovar.errors import SamovarError
+from samovar.language.reading import parse_workflow
+from samovar.language.workflow import Workflow
+
+Object = Mapping[str, Any]
+_SVG = "{http://www.w3.org/2000/svg}"
+_ELEMENTS = frozenset(
+    ("svg", "g", "path", "rect", "circle", "ellipse", "polygon", "line", "text", "tspan", "defs", "marker")
+)
+_ATTRIBUTES = {
+    "viewBox",
+    "d",
+    "x",
+    "y",
+    "dx",
+    "dy",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "cx",
+    "cy",
+    "r",
+    "rx",
+    "ry",
+    "id",
+}
+_ATTRIBUTES |= {"width", "height", "points", "transform", "text-anchor", "marker-end", "marker-start"}
+_ATTRIBUTES |= {"refX", "refY", "markerWidth", "markerHeight", "markerUnits", "orient"}
+_EDGE = re.compile(r"edge(\d+)")
+_NODE = re.compile(r"-state-(.+)-\d+")
+_ARROW = re.compile(r"(?P<source>\S+)\s*-->\s*(?P<target>[^\s:]+)")
+_MARKER = re.compile(r"url\(#[\w-]+\)")
+
+
+def workflow_of(run: Object) -> Workflow | None:
+    """The workflow as it was when the run began; None if that is not kept, or can no longer be read."""
+    path = run["path"]
+    text = run["sources"].get(path) if path is not None else None
+    if not text:
+        return None
+    try:
+        return parse_workflow(
+            text, name=run["workflow"], path=Path(path), parse_action=parse_action, lenient=True
+        )
+    except SamovarError:
+        return None
+
+
+def times_of(states: Sequence[Object]) -> dict[str, tuple[int, float]]:
+    """How often a run was in each of its own states, and for how many seconds together."""
+    counts: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    for one in states:
+        counts[one["path"]] += 1
+        times[one["path"]] += one.get("duration_s") or 0.0  # type: ignore[assignment]
+    return {path: (count, times[path]) for path, count in counts.items()}
+
+
+def been_in(run: Object) -> set[str]:
+    """The states that the run was in, those that only pass through among them, by path."""
+    found = {one["path"] for one in run["states"]}
+    for step in run["steps"]:
+        found |= {step["from"], step["to"] or "[*]"}
+    return {re.sub(r"\[\d+\]", "", path).rpartition("/")[2] if "[" in path else path for path in found}
+
+
+def text_of(run: Object) -> str | None:
+    """The diagram in box characters, with what became of each state in its box; None if there is none."""
+    workflow = workflow_of(run)
+    if workflow is None:
+        return None
+    times, been = times_of(run["states"]), been_in(run)
+    failed = {one["path"] for one in run["states"] if one["status"] == "failure"}
+    lines = [workflow.diagram.rstrip()]
+    forks = set(workflow.forks) | {fork.join for fork in workflow.forks.values()}
+    for name in workflow.states:
+        if name not in been or name in forks or name in workflow.composites:
+            continue
+        count, time_s = times.get(name, (0, 0.0))
+        label = f"{'✗' if name in failed else '✓'} {name}"
+        label += f" ×{count}" if count > 1 else ""
+        label += f" {in_time(time_s)}" if count else ""
+        lines.append(f'state "{label}" as {name}')
+    return drawing_of("\n".join(lines) + "\n")
+
+
+def in_time(time_s: float) -> str:
+    """A duration, in few characters."""
+    if time_s < 1:
+        return f"{time_s * 1000:.0f} ms"
+    if time_s < 60:
+        return f"{time_s:.1f} s"
+    minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+# SVG -----------------------------------------------------------------------------------------------------
+
+
+def svg_of(run: Object) -> str | None:
+    """The diagram as SVG with classes for the path that was taken; None if it cannot be drawn here."""
+    workflow = workflow_of(run)
+    if workflow is None:
+        return None
+    source = mermaid_of(workflow.diagram)
+    try:
+        import mermaidx
+
+        drawn = str(mermaidx.render(source, config=PLAIN_TEXT).svg())
+        root = ElementTree.fromstring(drawn)
+    except Exception:  # an optional package, which raises what its parts raise: the page has the text then
+        return None
+    arrows = [
+        (found["source"], found["target"])
+        for line in source.splitlines()
+        if (found := _ARROW.search(line.strip()))
+    ]
+    marked = _Marked(run, arrows)
+    clean = marked.clean(root)
+    return None if clean is None else ElementTree.tostring(clean, encoding="unicode")
+
+
+class _Marked:
+    """Copies of a drawing's elements, with classes of our own."""
+
+    def __init__(self, run: Object, arrows: Sequence[tuple[str, str]]) -> None:
+        self._been = been_in(run)
+        self._failed = {one["path"] for one in run["states"] if one["status"] == "failure"}
+        begun = {one["path"] for one in run["states"]} | {one["from"] for one in run["steps"]}
+        taken = {(_own(one["from"]), _own(one["to"]) if one["to"] else "[*]") for one in run["steps"]}
+        self._taken = [
+            arrow in taken or (arrow[0] == "[*]" and arrow[1] in {_own(one) for one in begun})
+            for arrow in arrows
+        ]
+
+    def clean(self, element: ElementTree.Element) -> ElementTree.Element | None:
+        """The element as a page may have it; None: it may not."""
+        name = str(element.tag).removeprefix(_SVG)
+        if name not in _ELEMENTS:
+            return None
+        copy = ElementTree.Element(name)
+        for attribute, value in element.attrib.items():
+            if attribute not in _ATTRIBUTES or (
+                attribute.startswith("marker-") and not _MARKER.fullmatch(value)
+            ):
+                continue
+            copy.set(attribute, value)
+        if name == "svg":
+            copy.set("xmlns", _SVG[1:-1])
+            copy.set("role", "img")
+            copy.set("aria-label", "Diagram of the workflow with the path of the run")
+            width = element.get("viewBox", "0 0 400 400").split()[2]
+            copy.set("width", width)
+        if kind := self._kind(element):
+            copy.set("class", kind)
+        if name in ("text", "tspan"):
+            copy.text = element.text
+        for child in element:
+            if (inner := self.clean(child)) is not None:
+                copy.append(inner)
+                inner.tail = child.tail if name in ("text", "tspan") else None
+        return copy
+
+    def _kind(self, element: ElementTree.Element) -> str:
+        classes = element.get("class", "").split()
+        if "transition" in classes:
+            found = _EDGE.fullmatch(element.get("data-id", ""))
+            number = int(found[1]) if found else -1
+            return "edge taken" if 0 <= number < len(self._taken) and self._taken[number] else "edge"
+        if "node" in classes or "statediagram-cluster" in classes:
+            found = _NODE.search(element.get("id", ""))
+            state = found[1] if found else ""
+            how = " failed" if state in self._failed else " been" if state in self._been else ""
+            return ("cluster" if "node" not in classes else "node") + how
+        known = {
+            "edgeLabel": "on-edge",
+            "state-start": "dot",
+            "state-end": "dot",
+            "background": "back",
+            "outer-path": "dot",
+        }
+        return next((known[one] for one in classes if one in known), "")
+
+
+def _own(path: str) -> str:
+    """The state's name in its diagram: of an item of a list, the name in its composite."""
+    return path.rpartition("/")[2] if "[" in path else path

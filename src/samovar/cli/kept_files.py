@@ -1,0 +1,96 @@
+"""`samovar runs export` and `samovar runs prune`: a kept run as a file, and old runs away.
+
+Above: `of_runs.py`. Below: the journal, the wire of kept runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown
+from samovar.cli.terminal import put, say
+from samovar.cli.trusting import settings_for
+from samovar.errors import UsageError
+from samovar.files import write_whole
+from samovar.journal.base import RunStatus, RunSummary
+from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
+from samovar.values import duration_s
+
+DAY_S = 86_400.0
+OLD_S = 30 * DAY_S
+"""Age of runs that are deleted if nobody says which."""
+_DAYS = re.compile(r"([0-9]{1,6})\s*d(?:ays?)?")
+
+
+def export_run(settings: Mapping[str, Any], run: str, *, out: Path | None, html: Path | None) -> int:
+    """Writes a run as JSON or as a page, and returns the exit status."""
+    if html is not None:
+        if out is not None:
+            raise UsageError("--out and --html cannot be combined: export twice.")
+        from samovar.cli.kept_pages import write_page
+
+        return write_page(settings, run, html)
+    with open_journal(settings_for(settings)) as journal:
+        told = kept_run_to_wire(journal, find_run(journal, run))
+    if out is None:
+        write_json(told)
+        return 0
+    write_file(out, json.dumps(told, ensure_ascii=True, indent=2) + "\n")
+    return 0
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes a file whole. Raises `UsageError`."""
+    write_whole(path, text)
+    say(f"Wrote {path}.")
+
+
+def prune_runs(
+    settings: Mapping[str, Any],
+    *,
+    older_than: str | None,
+    keep: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Deletes old runs, and returns the exit status."""
+    age_s = _age(older_than) if older_than is not None else None if keep is not None else OLD_S
+    with open_journal(settings_for(settings)) as journal:
+        chosen = _chosen(list(journal.runs()), age_s=age_s, keep=keep)
+        if not dry_run:
+            removed = set(journal.remove([one.id for one in chosen]))
+            chosen = [one for one in chosen if one.id in removed]
+    if as_json:
+        write_json({"deleted": not dry_run, "runs": [summary_to_wire(one) for one in chosen]})
+        return 0
+    for one in chosen if dry_run else ():
+        put(f"{one.id}  {shown(one.workflow)}  {one.status}\n")
+    plural = "s" * (len(chosen) != 1)
+    say(f"samovar: {len(chosen)} run{plural} {'would be ' * dry_run}deleted")
+    return 0
+
+
+def _age(text: str) -> float:
+    if days := _DAYS.fullmatch(text.strip()):
+        return float(days[1]) * DAY_S
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"--older-than {text}: {error}, or days as in 30d.") from error
+
+
+def _chosen(runs: Sequence[RunSummary], *, age_s: float | None, keep: int | None) -> list[RunSummary]:
+    """The runs to be deleted: all conditions hold for each. `runs`: the newest first."""
+    before_s = time.time() - (age_s or 0.0)
+    return [
+        one
+        for one in runs[keep or 0 :]
+        if one.touched_at < before_s and one.status not in (RunStatus.RUNNING, RunStatus.WAITING)
+    ]
