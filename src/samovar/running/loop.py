@@ -71,6 +71,10 @@ class Loop:
         await give_others_a_turn()
         return visited.outcome, visited.error
 
+    def visit_context(self, frame: Frame, state: State, entry: BegunVisit) -> VisitContext:
+        """What a visit that begins in no diagram may use."""
+        return self._visiting.context(frame, state, entry)
+
     async def inside(self, frame: Frame, body: Body) -> End:
         """Drives the inner diagram of a composite for one item of a list."""
         return await self._drive(frame, body.first, until=body.exit)

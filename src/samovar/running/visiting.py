@@ -79,7 +79,7 @@ class Visiting:
             return self._again(frame, state, entry, kept.intent.entered_at, outcome)
         is_lost = frame.strand.is_lost
         if earlier is not None and not (is_lost and earlier.compares):
-            context = self._context(frame, state, entry, only_asks=True)
+            context = self.context(frame, state, entry, only_asks=True)
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
             kept = kept or earlier.begun(frame, entry.key)
@@ -133,7 +133,7 @@ class Visiting:
             entered_at=now_s,
             is_repeatable=action.is_repeatable or action.is_made_of_visits,
         )
-        context = self._context(frame, state, entry, since_s=now_s if kept else None)
+        context = self.context(frame, state, entry, since_s=now_s if kept else None)
         frame.begin_action()
         outcome = Outcome()
         try:
@@ -168,7 +168,7 @@ class Visiting:
             frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
         return Visited(outcome=outcome, entry=entry, error=error)
 
-    def _context(
+    def context(
         self,
         frame: Frame,
         state: State,
@@ -177,6 +177,7 @@ class Visiting:
         since_s: float | None = None,
         only_asks: bool = False,
     ) -> VisitContext:
+        """What a visit may use. `only_asks`: it is only to be found out what it would do."""
         services = self._services
         return VisitContext(
             services=services,
@@ -221,7 +222,7 @@ class Visiting:
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
-                spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                spent=sum((one.tokens for one in (*context.failed, *context.aside)), TokenCounts()),
                 used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,

@@ -126,7 +126,7 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
     if visit.attempts:
         wire["attempts"] = [_attempt(one) for one in visit.attempts]
     if visit.tools:
-        wire["tools"] = [_tool(one) for one in visit.tools]
+        wire["tools"] = [tool_to_wire(one) for one in visit.tools]
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
@@ -141,7 +141,8 @@ def _attempt(attempt: AttemptFailed) -> Object:
     return wire | {"time_s": attempt.time_s}
 
 
-def _tool(call: ToolFinished) -> Object:
+def tool_to_wire(call: ToolFinished) -> Object:
+    """A call that came to its end, without what it gave."""
     names = ("name", "status", "chars", "is_cut", "duration_s")
     return {name: getattr(call, name) for name in names}
 
