@@ -20,6 +20,7 @@ import anyio.to_thread
 from samovar.background import beside
 from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptStep,
@@ -35,8 +36,9 @@ from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.row_key import KeptRow, RowKey
 from samovar.journal.rows import begin_row, earlier, newest, put_row
+from samovar.journal.sqlite_opened import Opened, forks_of, opened
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
-from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.summaries import SUMMARY, summary_of
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
@@ -132,10 +134,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(
-                    f"Run {run} went on without being kept. What it did then is not known, and so it cannot "
-                    "continue."
-                )
+                raise JournalError(f"Run {run} went on without being kept: nobody knows what it did then.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -181,7 +180,8 @@ class SqliteJournal:
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async def call_off() -> None:
             await run.asked.cancelled()
-            raise CalledOffError(CANCELLED)
+            if not run.is_over:
+                raise CalledOffError(CANCELLED)
 
         try:
             async with beside(lease=partial(renew_always, run.renew), wish=call_off):
@@ -262,6 +262,12 @@ class SqliteJournal:
         with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            [number] = connection.execute("SELECT number FROM run WHERE id = ?", (run,)).fetchone()
+            yield from forks_of(connection, number)
 
     def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""

@@ -1,6 +1,6 @@
-"""A line of a list of runs, as the table of runs has it.
+"""Lines of a list of runs, as the table of runs has them: no visit is read for them.
 
-Above: `sqlite.py`. Below: the journal's contract.
+Above: `sqlite.py`. Below: the contract.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUMMARY = (
 
 
 def summary_of(row: Sequence[Any], now_s: float) -> RunSummary:
-    """`now_s`: seconds since 1970, by which a lease is still good or not."""
+    """The line of a list that a row is."""
     status = RunStatus(row[2])
     if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
         status = RunStatus.INTERRUPTED
