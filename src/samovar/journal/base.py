@@ -139,10 +139,13 @@ class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
-    asked: AskedPeople
-    """Its questions."""
     driven_s: float
     """How long it was driven before it was opened; the time in which nobody did does not count."""
+
+    @property
+    def asked(self) -> AskedPeople:
+        """Its questions."""
+        ...
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""
@@ -236,6 +239,10 @@ class Journal(Protocol):
 
         `after`: only those with higher numbers; `also`: and those of these numbers.
         """
+        ...
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """How the branches of a run's forks have ended. Raises `NotFoundError`."""
         ...
 
     def steps(self, run: str) -> Iterator[KeptStep]:
