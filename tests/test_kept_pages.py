@@ -21,7 +21,7 @@ from samovar.app import open_scripted
 from samovar.cli.kept_diff import difference, show_difference
 from samovar.cli.kept_drawing import svg_of, text_of
 from samovar.cli.kept_files import export_run, prune_runs
-from samovar.cli.kept_pages import page_of
+from samovar.cli.kept_pages import page_of, write_page
 from samovar.cli.kept_showing import Narrowed, show_run
 from samovar.errors import NotFoundError, UsageError
 from samovar.generation import Message
@@ -176,8 +176,8 @@ async def test_no_file_of_the_journal_no_export_and_no_page_has_a_secret(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
     run = await drive(journal, tmp_path)
-    export_run(given(journal), run["run"], out=tmp_path / "run.json", html=None)
-    export_run(given(journal), run["run"], out=None, html=tmp_path / "run.html")
+    export_run(given(journal), run["run"], tmp_path / "run.json")
+    write_page(given(journal), run["run"], tmp_path / "run.html")
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
     assert "[secret key]" in (tmp_path / "run.html").read_text(encoding="utf-8")

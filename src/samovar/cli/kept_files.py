@@ -30,14 +30,8 @@ OLD_S = 30 * DAY_S
 _DAYS = re.compile(r"([0-9]{1,6})\s*d(?:ays?)?")
 
 
-def export_run(settings: Mapping[str, Any], run: str, *, out: Path | None, html: Path | None) -> int:
-    """Writes a run as JSON or as a page, and returns the exit status."""
-    if html is not None:
-        if out is not None:
-            raise UsageError("--out and --html cannot be combined: export twice.")
-        from samovar.cli.kept_pages import write_page
-
-        return write_page(settings, run, html)
+def export_run(settings: Mapping[str, Any], run: str, out: Path | None) -> int:
+    """Writes a run as JSON, to standard output without `out`, and returns the exit status."""
     with open_journal(settings_for(settings)) as journal:
         told = kept_run_to_wire(journal, find_run(journal, run))
     if out is None:
