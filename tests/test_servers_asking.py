@@ -182,6 +182,7 @@ async def test_a_call_that_is_stopped_while_a_person_is_asked_ends_at_once(
                 await anyio.sleep_forever()
             finally:
                 left.set()
+            raise AssertionError("nobody answers")
 
     with anyio.fail_after(60), anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
