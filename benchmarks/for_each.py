@@ -4,9 +4,9 @@
 
 What an item of a composite takes that only sets a variable, in CPU time and memory, for lists of two sizes;
 then 48 prompts behind one prefix, with 1, 2, 4 and 8 of them at once and on the engine wheel's own server
-object, and what one decode takes with this many rows. The shorter the answers (`--tokens`), the more the
-prefix counts, which the server evaluates in each slot. Each round is a process of its own; the kinds take
-turns.
+object, what the engine's own calls take of that, which nothing around them can make shorter, and what one
+decode takes with this many rows. The shorter the answers (`--tokens`), the more the prefix counts, which the
+server evaluates in each slot. Each round is a process of its own; the kinds take turns.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.work import Clock, Measured
 from samovar.actions import parse_action
 from samovar.app import open_app, open_scripted
 from samovar.config import load_settings
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.counting import open_template
 from samovar.events import Ending
 from samovar.generation import Message
@@ -97,6 +98,23 @@ def notes() -> list[str]:
     return [f"{number} people have said that button {number * 7} does nothing." for number in range(PROMPTS)]
 
 
+class InCalls:
+    """How long the engine's calls take that evaluate and decode."""
+
+    def __init__(self) -> None:
+        self.taken_s = 0.0
+        decode = Context.decode
+
+        def timed(context: Context, batch: Any) -> int:
+            began = time.perf_counter()
+            try:
+                return decode(context, batch)
+            finally:
+                self.taken_s += time.perf_counter() - began
+
+        setattr(Context, "decode", timed)  # noqa: B010
+
+
 async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
     """One run of a workflow on the default model, which is loaded before; nothing of the work was seen."""
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +124,9 @@ async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
         async with open_app(settings) as app:
             warm_up = Path(folder) / "warm.md"
             warm_up.write_text(WARM_UP, encoding="utf-8")
+            calls, before_s = InCalls(), 0.0
             for file, given in ((warm_up, {}), (path, variables)):
+                before_s = calls.taken_s
                 prepared = prepare(str(file), given, app.library, app.settings)
                 clock = Clock()
                 run = await Runner(app.library, app.executor).run(prepared)
@@ -116,6 +136,7 @@ async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
                 generated_tokens=run.tokens.generated,
                 answers=[str(one) for one in said] if isinstance(said, list) else [],
             )
+            measured = replace(measured, calls_s=calls.taken_s - before_s)
             engine = app.pool.statistics().models[0].statistics
             if engine is None or not engine.decode_tokens_per_s:
                 return run, measured
@@ -250,6 +271,12 @@ def rows_of(found: dict[str, list[Measured]], distinct: int) -> list[list[str]]:
         wall, evaluated = spread([one.wall_s for one in rounds]), rounds[0].evaluated_tokens
         said = f"{wall} s, {over} times as fast as one at a time; {evaluated} tokens evaluated"
         rows.append([f"{PROMPTS} prompts, {name}", f"{said}, of {distinct} distinct ones"])
+    for kind in map(str, AT_ONCE):
+        pairs = list(zip(found[kind], found["server"], strict=True))
+        share = spread([(mine.calls_s or 0) / mine.wall_s for mine, _ in pairs])
+        most = spread([server.wall_s / (mine.calls_s or mine.wall_s) for mine, server in pairs])
+        what = f"{PROMPTS} prompts, at_once={kind}, the engine's own calls"
+        rows.append([what, f"{share.median:.1%} of the time; the server object takes {most} times as long"])
     for count in AT_ONCE:
         known = [one for one in found[str(count)] if one.decode_tokens]
         each = spread([1e3 * (one.decode_s or 0) / (one.decode_tokens or 1) * count for one in known])

@@ -66,6 +66,8 @@ class Measured:
     """In those that only decoded, …"""
     decode_tokens: int | None = None
     """… and how many tokens they decoded."""
+    calls_s: float | None = None
+    """In calls of the engine that evaluated or decoded; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samovar.engines.base import Model, ModelSpec, OnLoadProgress
+from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.llama.binding import open_binding
 from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.engine import LlamaEngine
@@ -25,7 +25,7 @@ from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.token_table import MOST_KEPT, KeptTables, TokenTable
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.engines.scripted import ScriptedEngine
+from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import ModelError
 from samovar.generation import Form, Message, Options, Sampling, TextGenerated
 from samovar.models.cost import Cost
@@ -223,7 +223,7 @@ class Telling(ScriptedEngine):
         super().__init__(lambda messages: "yes")
         self.asked: list[bool] = []
 
-    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> Model:
+    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> ScriptedModel:
         self.asked.append(spec.holds_forms)
         return await super().load(spec, cost, on_progress)
 

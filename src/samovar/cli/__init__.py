@@ -62,8 +62,8 @@ __all__ = ["app", "kept_commands"]
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     epilog="Each parameter of the workflow is an option too: --person-name Ann; "
     "samovar run NAME --help shows them. "
-    "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled "
-    "(143 by SIGTERM, 129 by SIGHUP).",
+    "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 4 waiting, "
+    "130 cancelled (143 by SIGTERM, 129 by SIGHUP).",
 )
 @with_settings()
 def run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Desk:
     conversation: ChatTree
     settings: Settings
     options: Options
-    hidden: Secrets
+    hidden: Secrets = field(default_factory=Secrets)
     """The keys of executors, which nobody is shown."""
 
 

@@ -18,6 +18,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.counting import counted
 from samovar.files import write_whole
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
@@ -72,8 +73,7 @@ def prune_runs(
         return 0
     for one in chosen if dry_run else ():
         put(f"{one.id}  {shown(one.workflow)}  {one.status}\n")
-    plural = "s" * (len(chosen) != 1)
-    say(f"samovar: {len(chosen)} run{plural} {'would be ' * dry_run}deleted")
+    say(f"samovar: {counted(len(chosen), 'run')} {'would be ' * dry_run}deleted")
     return 0
 
 

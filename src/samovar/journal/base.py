@@ -139,10 +139,13 @@ class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
-    asked: AskedPeople
-    """Its questions."""
     driven_s: float
     """How long it was driven before it was opened; the time in which nobody did does not count."""
+
+    @property
+    def asked(self) -> AskedPeople:
+        """Its questions."""
+        ...
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""

@@ -32,10 +32,11 @@ from samovar.journal.base import (
 )
 from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renew_always
+from samovar.journal.opened import Opened, opened
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
-from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
@@ -129,7 +130,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(f"Run {run} went on without being kept: nobody knows what it did then.")
+                raise JournalError(f"Run {run} went on without being kept, and so it cannot continue.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -174,7 +175,8 @@ class SqliteJournal:
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async def call_off() -> None:
             await run.asked.cancelled()
-            raise CalledOffError(CANCELLED)
+            if not run.is_over:
+                raise CalledOffError(CANCELLED)
 
         try:
             async with beside(lease=partial(renew_always, run.renew), wish=call_off):

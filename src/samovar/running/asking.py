@@ -43,9 +43,9 @@ async def ask_person(
     user = services.outside.user
     given = services.answers.next(question.path)
     if given is not None or (services.yes and question.is_approval):
-        reply = YES if given is None else Reply(given)
-        user.answered(question, reply)
-        return reply
+        before = YES if given is None else Reply(given)
+        user.answered(question, before)
+        return before
 
     async def ask_here() -> Reply | None:
         async with services.asking:  # one question at a time

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from samovar.actions.base import Action
 from samovar.actions.effects import (
     AsksUser,
     FindsFiles,
@@ -94,13 +95,14 @@ class VisitEffects:
     def _asks(self, asking: Asking) -> AskedBy | None:
         """For a question that may wait for its answer: not in the midst of a prompt."""
         action, now_s = self.state.action, self.services.outside.clock.now_s()
-        if action is None or not action.asks_person or asking.kind == "tool":
+        if not isinstance(action, Action) or asking.kind == "tool":
+            return None
+        if not any(one.asks_person for one in action.variants):
             return None
         limit_s = positive_duration_s(action.timeout.of(self.frame.variables)) if action.timeout else None
         asked_at = now_s if self.since_s is None else self.since_s
-        return AskedBy(
-            key=self.key, asked_at=asked_at, until_s=None if limit_s is None else asked_at + limit_s
-        )
+        until_s = None if limit_s is None else asked_at + limit_s
+        return AskedBy(key=self.key, asked_at=asked_at, until_s=until_s)
 
     async def _ask_person(self, question: Question) -> Reply | None:
         return await self._effect(AsksUser(question=question))

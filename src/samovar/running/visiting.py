@@ -231,7 +231,7 @@ class Visiting:
             )
         )
         action = context.state.action
-        is_whole = action is not None and action.is_made_of_visits
+        is_whole = isinstance(action, Action) and action.is_made_of_visits
         await journal.leave(entry.key, kept, within=inside(entry.key) if is_whole else None)
 
     def _learn(self, frame: Frame) -> None:

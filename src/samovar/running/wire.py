@@ -152,7 +152,7 @@ def _figures(figures: PromptFigures) -> Object:
         "finish_reason": str(figures.finish_reason),
         "first_token_s": figures.first_token_s,
         "tokens": tokens_to_wire(figures.tokens),
-        "options": options_to_wire(figures.options),
+        "options": _plain(figures.options),
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
@@ -162,9 +162,11 @@ def _figures(figures: PromptFigures) -> Object:
     }
 
 
-def options_to_wire(options: Options) -> object:
-    """The options of a prompt that were in force."""
-    return _plain(options)
+def given_options_to_wire(options: Options) -> Object:
+    """Those of them that are not as they are by themselves."""
+    usual = Options()
+    found = {one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
+    return {name: _plain(one) for name, one in found.items() if one != getattr(usual, name)}
 
 
 def _fields(value: Any) -> Object:

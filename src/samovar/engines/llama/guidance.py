@@ -105,6 +105,7 @@ class Guidance:
             return matcher
 
     def _made(self) -> Grammars:
+        self._vocabulary.numbers  # noqa: B018 (which samplers of forms need)
         return self._maker.make(self._vocabulary, self._end(), self._marks())
 
     def close(self) -> None:

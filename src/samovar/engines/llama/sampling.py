@@ -65,7 +65,6 @@ class Sampler:
         self._said = bytearray()
         """By what is constrained to a form."""
         self._steps: list[Step] = []
-        self._ids = memoryview(array("i", range(vocabulary.size if options.held_by or options.tools else 0)))
         self._chain = self._build_chain(options.sampling)
         self._is_stateless = options.sampling.temperature <= 0.0 and options.sampling.repeat_penalty == 1.0
         """What its chain picks does not depend on what it was shown before."""
@@ -192,7 +191,7 @@ class Sampler:
         ffi, size = self._ffi, self._vocabulary.size
         logits = ffi.buffer(self._lib.llama_get_logits_ith(context, row), size * 4)
         data = ffi.new("llama_token_data[]", size)
-        _fill(ffi.buffer(data), logits, self._ids)
+        _fill(ffi.buffer(data), logits, self._vocabulary.numbers)
         candidates = ffi.new("llama_token_data_array *", (data, size, -1, False))
         for token in without:
             data[token].logit = -math.inf

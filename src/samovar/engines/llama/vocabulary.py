@@ -7,6 +7,7 @@ thread; the engine's tokenizer itself runs on threads of its own.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -101,6 +102,11 @@ class Vocabulary:
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation."""
         return bool(self._lib.llama_vocab_is_eog(self.pointer, token))
+
+    @cached_property
+    def numbers(self) -> memoryview:
+        """The numbers of all tokens, as 32-bit integers."""
+        return memoryview(array("i", range(self.size)))
 
     @cached_property
     def ends(self) -> tuple[int, ...]:
