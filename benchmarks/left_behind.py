@@ -34,7 +34,7 @@ MARK = "SAMOVAR_LEFT_BEHIND"
 STOPS = ("SIGKILL", "SIGTERM", "SIGINT", "limit", "nothing")
 LATEST_S = 4.0
 """The last instant at which a run is stopped, after its first program has started or it has ended."""
-ENDED_S = 30.0
+ENDED_S = 90.0
 """A run that goes on for so long after it was stopped does not stop."""
 GONE_S = 10.0
 """How long what a killed run has left may take to be ended by its guard."""

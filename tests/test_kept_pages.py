@@ -27,6 +27,7 @@ from samovar.errors import NotFoundError, UsageError
 from samovar.generation import Message
 from samovar.journal.base import Intent, KeptStep, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.sqlite import SqliteJournal
+from samovar.journal.summaries import SUMMARY
 from samovar.language.reading import parse_workflow
 from samovar.library import Library
 from samovar.running.keeping import Keeping
@@ -342,7 +343,7 @@ async def test_lists_read_no_visit_and_a_run_is_read_by_index(journal: SqliteJou
     plans = {
         name: " ".join(row[3] for row in rows(journal, f"EXPLAIN QUERY PLAN {query}", *values))
         for name, query, values in (
-            ("list", f"{sqlite._SUMMARY} ORDER BY started_at DESC, number DESC LIMIT 20", ()),
+            ("list", f"{SUMMARY} ORDER BY started_at DESC, number DESC LIMIT 20", ()),
             ("visits", sqlite._VISITS, ("r1", 0, "[]")),
             ("steps", sqlite._STEPS, ("r1",)),
             ("text", "SELECT body FROM text WHERE digest = ?", ("d",)),

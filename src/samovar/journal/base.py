@@ -241,6 +241,10 @@ class Journal(Protocol):
         """
         ...
 
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """How the branches of a run's forks have ended. Raises `NotFoundError`."""
+        ...
+
     def steps(self, run: str) -> Iterator[KeptStep]:
         """The transitions of a run so far, in the order in which they were taken. Raises `NotFoundError`."""
         ...

@@ -19,8 +19,8 @@ import anyio.to_thread
 
 from samovar.background import beside
 from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
-from samovar.generation import TokenCounts
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptStep,
@@ -32,18 +32,15 @@ from samovar.journal.base import (
 )
 from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renew_always
-from samovar.journal.opened import Opened, opened
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
+from samovar.journal.sqlite_opened import Opened, forks_of, opened
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
 from samovar.journal.sqlite_run import SqliteRun
+from samovar.journal.summaries import SUMMARY, summary_of
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
-_SUMMARY = (
-    "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, path, folder, owner, until_s, origin FROM run"
-)
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
     "WHERE run = (SELECT number FROM run WHERE id = ?) "
@@ -130,7 +127,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(f"Run {run} went on without being kept, and so it cannot continue.")
+                raise JournalError(f"Run {run} went on without being kept: nobody knows what it did then.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -211,11 +208,11 @@ class SqliteJournal:
             if connection is None:
                 return
             rows = connection.execute(
-                f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
+                f"{SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
         now_s = time.time()
         for row in rows:
-            yield _summary(row, now_s)
+            yield summary_of(row, now_s)
 
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
@@ -223,9 +220,9 @@ class SqliteJournal:
             if connection is None:
                 return None
             row = connection.execute(
-                f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
+                f"{SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
             ).fetchone()
-        return None if row is None else _summary(row, time.time())
+        return None if row is None else summary_of(row, time.time())
 
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
@@ -241,6 +238,12 @@ class SqliteJournal:
         with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            [number] = connection.execute("SELECT number FROM run WHERE id = ?", (run,)).fetchone()
+            yield from forks_of(connection, number)
 
     def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""
@@ -276,25 +279,3 @@ class SqliteJournal:
             is_repeatable=bool(repeatable),
         )
         return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
-
-
-def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
-    status = RunStatus(row[2])
-    if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
-        status = RunStatus.INTERRUPTED
-    return RunSummary(
-        id=row[0],
-        workflow=row[1],
-        path=None if row[12] is None else Path(row[12]),
-        folder=row[13],
-        status=status,
-        started_at=row[3],
-        touched_at=row[4],
-        ended_at=row[5],
-        visits=row[6],
-        tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
-        message=row[11],
-        owner=row[14] or "",
-        until_s=row[15],
-        origin=row[16],
-    )

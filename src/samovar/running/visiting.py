@@ -72,19 +72,20 @@ class Visiting:
         if earlier is not None:
             earlier.arrive(frame, entry.key)
         kept = journal.recall(entry.key)
-        if frame.strand.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
-            self._recorder.leave(entry, VisitStatus.CANCELLED)
-            raise LostBranchError
         if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:
             if earlier is not None:
                 earlier.came_back(frame, entry.key)
             outcome = revealed(services, kept.outcome)
             return self._again(frame, state, entry, kept.intent.entered_at, outcome)
-        if earlier is not None:
+        is_lost = frame.strand.is_lost
+        if earlier is not None and not (is_lost and earlier.compares):
             context = self._context(frame, state, entry, only_asks=True)
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
             kept = kept or earlier.begun(frame, entry.key)
+        if is_lost:
+            self._recorder.leave(entry, VisitStatus.CANCELLED)
+            raise LostBranchError
         return await self._now(frame, state, action, entry, kept)
 
     async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:

@@ -1,6 +1,6 @@
-"""What the journal on disk has of a run, for the process that has just taken it.
+"""What the journal on disk has of a run when a process takes it.
 
-Above: `sqlite.py`, `sqlite_run.py`. Below: the records of visits, the codec.
+Above: `sqlite.py`, `sqlite_run.py`. Below: the tables, what persons said.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ class Opened:
 
 def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
     """What is there of a run besides its visits."""
-    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,)).fetchall()
     [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
     return Opened(
         number=number,
         lease=lease,
         visits=visits,
         answers=answers_of(connection, number),
-        forks={fork.key: fork for fork in (from_json(row[0]) for row in rows)},
+        forks={fork.key: fork for fork in forks_of(connection, number)},
         driven_s=driven_s,
     )
+
+
+def forks_of(connection: Any, number: int) -> list[ForkEnds]:
+    """How the forks of a run have ended."""
+    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,))
+    return [from_json(row[0]) for row in rows]
