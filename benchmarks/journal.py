@@ -25,7 +25,8 @@ from pathlib import Path
 
 import anyio
 
-from samovar.cli.runs import list_runs, show_run
+from samovar.cli.kept_showing import Narrowed, show_run
+from samovar.cli.runs import WantedRuns, list_runs
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.connecting import connect
 from samovar.journal.sqlite import SqliteJournal
@@ -181,11 +182,9 @@ def main() -> None:
         report(
             f"bytes a visit, of {given.visits}, without the texts", file.stat().st_size / given.visits, "B"
         )
-        listing = in_process_s(
-            lambda: list_runs(settings, workflow=None, status=None, most=None, as_json=False)
-        )
+        listing = in_process_s(lambda: list_runs(settings, WantedRuns(), most=None, as_json=False))
         report("`runs`", listing, "s", MOST_LIST_S)
-        showing = in_process_s(lambda: show_run(settings, "run-7", as_json=False))
+        showing = in_process_s(lambda: show_run(settings, "run-7", Narrowed(), as_json=False))
         report(f"`runs show` of a run of {VISITS_OF_A_RUN} visits", showing, "s", MOST_LIST_S)
     if missed:
         sys.exit(f"Missed: {', '.join(missed)}")

@@ -1,14 +1,16 @@
-"""Runs whose executors are programs, stopped at random: `python -m benchmarks.left_behind --runs 100`.
+"""Runs that start all kinds of programs, stopped at random: `python -m benchmarks.left_behind --runs 100`.
 
 What must hold each time, whatever stopped the run (SIGKILL, SIGTERM, Ctrl-C, a time limit of the run, or
 nothing): no process that the run has started is alive, not one in a session of its own either, none listens
-on a port, and no temporary folder is left. The programs are `tests/fake_claude.py`, which hang, stay, start
-others, or answer.
+on a port, and no temporary folder is left. The programs hang, stay, start others, or answer: as Claude Code
+does (`tests/fake_claude.py`), by the Agent Client Protocol (`tests/acp_agent_program.py`), as a server of
+tools (`tests/tool_server.py`), and as a program that a model runs by `shell.run`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -22,16 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from tests.endpoint import Behaviour, ScriptedServer, served
 
 from benchmarks.signals import not_ignored_by_children
 from samovar.processes.guard import is_guard
 
-PROGRAM = Path(__file__).parent.parent / "tests" / "fake_claude.py"
+TESTS = Path(__file__).parent.parent / "tests"
 MARK = "SAMOVAR_LEFT_BEHIND"
 STOPS = ("SIGKILL", "SIGTERM", "SIGINT", "limit", "nothing")
-LATEST_S = 2.0
+LATEST_S = 4.0
 """The last instant at which a run is stopped, after its first program has started or it has ended."""
-ENDED_S = 30.0
+ENDED_S = 90.0
 """A run that goes on for so long after it was stopped does not stop."""
 GONE_S = 10.0
 """How long what a killed run has left may take to be ended by its guard."""
@@ -48,9 +51,13 @@ state J <<join>>
 F --> A
 F --> B
 F --> C
+F --> D
+F --> E
 A --> J
 B --> J
 C --> J
+D --> J
+E --> J
 J --> [*]
 ```
 
@@ -59,9 +66,19 @@ J --> [*]
 - A: Prompt "{a}" using session="a"
 - B: Prompt "{b}"
 - C: Prompt "{c}"
+- D: Prompt "{d}" using executor=agent
+- E: Prompt "Use them." using executor=there tools="t.*, shell.run"
+"""
+LEAVER = """#!/bin/sh
+# Leaves a program in a session of its own, and stays itself if it is told to.
+setsid sleep 600 &
+[ "$1" = stay ] && sleep 600
+exit 0
 """
 WORDS = ("SPAWN", "SPAWN STAY", "SPAWN HANG", "SPAWN HANG DEAF", "hello")
-"""What the programs do: see `tests/fake_claude.py`."""
+"""What the programs do: see `tests/fake_claude.py`, `tests/acp_agent_program.py`."""
+ENDING = ("SPAWN", "SPAWN STAY", "hello")
+"""Those after which they have answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +94,15 @@ class Left:
     """What does not hold; empty: all does."""
 
 
-def stop_one(folder: Path, chance: random.Random, mark: str) -> Left:
-    """Starts a run, stops it, and looks at what is left. `mark` is its alone."""
+def stop_one(folder: Path, server: ScriptedServer, chance: random.Random, mark: str) -> Left:
+    """Starts a run, stops it, and looks at what is left. `server` is the model that calls tools; `mark` is
+    its alone.
+    """
     stop, at_s = chance.choice(STOPS), chance.uniform(0, LATEST_S)
-    says = {name: chance.choice(WORDS if stop != "nothing" else (*WORDS[:2], "hello")) for name in "abc"}
-    duration = "1s" if stop == "limit" else "1h"
+    says = {name: chance.choice(ENDING if stop == "nothing" else WORDS) for name in "abcd"}
+    duration = chance.choice(("1s", "3s", "5s")) if stop == "limit" else "1h"
+    server.behaviours.clear()
+    server.tell(Behaviour(calls=_calls(folder, chance, ends=stop == "nothing")), Behaviour(pieces=("Done.",)))
     (folder / "w.md").write_text(FLOW.format(duration=duration, **says), encoding="utf-8")
     temporary, log = folder / "tmp", folder / f"log-{mark}"
     temporary.mkdir(exist_ok=True)
@@ -115,6 +136,21 @@ def stop_one(folder: Path, chance: random.Random, mark: str) -> Left:
     killed = stop == "SIGKILL"
     wrong = wrong or _left(mark, process.pid, temporary, wait_s=GONE_S if killed else 0.0)
     return Left(stop=stop, at_s=at_s, started=started, wrong=wrong)
+
+
+def _calls(folder: Path, chance: random.Random, *, ends: bool) -> list[tuple[str, str]]:
+    """What the model has tools do. `ends`: all of it comes to an end by itself."""
+    stays = chance.choice(("", "stay")) if not ends else ""
+    calls: list[tuple[str, object]] = [
+        ("t__leaves", {"file": str(folder / "left")}),
+        ("shell__run", {"command": [str(folder / "leaver"), *filter(None, [stays])]}),
+    ]
+    if not ends:
+        calls.append(
+            chance.choice([("t__sleeps", {"seconds": 600}), ("t__dies", {}), ("t__add", {"a": 1, "b": 2})])
+        )
+    chance.shuffle(calls)
+    return [(name, json.dumps(arguments)) for name, arguments in calls]
 
 
 def _wrong(stop: str, status: int, said: str) -> str:
@@ -176,16 +212,46 @@ def _wait(until: Callable[[], bool], wait_s: float) -> None:
 def stop_many(count: int, seed: int) -> list[Left]:
     """So many runs, one after the other; the same seed stops them in the same ways."""
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="samovar-left-behind-") as name:
+    with tempfile.TemporaryDirectory(prefix="samovar-left-behind-") as name, served() as server:
         folder = Path(name)
         (folder / ".git").mkdir()
-        (folder / "settings" / "samovar").mkdir(parents=True)
-        settings = (
-            f'[executors.claude]\nkind = "claude-code"\ncommand = ["{sys.executable}", "{PROGRAM}"]\n'
-            f'environment = ["FAKE_LOG", "{MARK}"]\nsilence_s = 60\n'
-        )
-        (folder / "settings" / "samovar" / "config.toml").write_text(settings, encoding="utf-8")
-        return [stop_one(folder, chance, f"{os.getpid()}-{seed}-{number}") for number in range(count)]
+        (folder / "leaver").write_text(LEAVER, encoding="utf-8")
+        (folder / "leaver").chmod(0o755)
+        file = folder / "settings" / "samovar" / "config.toml"
+        file.parent.mkdir(parents=True)
+        file.write_text(_settings(folder, server), encoding="utf-8")
+        marks = (f"{os.getpid()}-{seed}-{number}" for number in range(count))
+        return [stop_one(folder, server, chance, mark) for mark in marks]
+
+
+def _settings(folder: Path, server: ScriptedServer) -> str:
+    seen = f'environment = ["FAKE_LOG", "{MARK}"]'
+
+    def command(program: str) -> str:
+        return f"command = {json.dumps([sys.executable, str(TESTS / program)])}\n{seen}"
+
+    return f"""{seen}
+allow = ["tool:t.*", "shell:{folder / "leaver"}", "shell:{folder / "leaver"} stay"]
+
+[executors.claude]
+kind = "claude-code"
+silence_s = 60
+{command("fake_claude.py")}
+
+[executors.agent]
+kind = "acp"
+silence_s = 60
+{command("acp_agent_program.py")}
+
+[executors.there]
+kind = "openai"
+url = "{server.url}/v1"
+model = "m"
+
+[servers.t]
+{command("tool_server.py")}
+timeout_s = 600
+"""
 
 
 def main() -> None:

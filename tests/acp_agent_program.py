@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -31,6 +32,12 @@ def log(value: object) -> None:
     if "FAKE_LOG" in os.environ:
         with open(os.environ["FAKE_LOG"], "a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")
+
+
+def spawn() -> None:
+    """Leaves a program in a session of its own."""
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    subprocess.Popen(waits, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 class FakeAgent:
@@ -81,6 +88,8 @@ class FakeAgent:
         said.append(text)
         log({"said": text})
         words = text.rpartition("Now answer this:")[2]
+        if "SPAWN" in words:
+            spawn()
         if "HANG" in words:
             await self.say(session_id, "Half")
             await (asyncio.sleep(600) if "DEAF" in words else self.cancelled.wait())

@@ -67,11 +67,11 @@ class Disk:
         self.writes = 0
         self.lost: Disk | None = None
         """The disk as it is found after the loss, which was at the write `loses_at`."""
-        self._chance, self._loses_at = chance, loses_at
+        self._chance, self.loses_at = chance, loses_at
 
     def note_write(self) -> None:
         self.writes += 1
-        if self.writes == self._loses_at:
+        if self.writes == self.loses_at:
             self.lost = Disk(self._chance)
             self.lost.files = {
                 name: one.after_loss(self._chance)

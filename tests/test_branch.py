@@ -232,6 +232,25 @@ async def test_a_conversation_goes_on_behind_the_point_with_what_was_said_before
     assert rerun.prompts == []
 
 
+async def test_a_branch_that_was_lost_before_the_point_stays_lost(world: Bench) -> None:
+    fork = "state F <<fork>>\nF --> L\nF --> R\nL --> J\nR --> R2\nR2 --> R3\nR3 --> J\nstate J <<join>>"
+    actions = """
+J: Join first
+L: Shell "left" result="left"
+R: Prompt "right"
+R2: Prompt "right two"
+R3: Shell "right three"
+Z: Shell "last"
+"""
+    world.write(f"[*] --> F\n{fork}\nJ --> Z\nZ --> [*]", actions)
+    first = await world.drive()
+    assert first.run.ending is Ending.COMPLETED and first.commands == ["left", "last"]
+    done = await world.branch(first.run, "Z")
+    assert (done.commands, done.prompts) == (["last"], [])
+    done = await world.branch(first.run, "L")
+    assert done.commands == ["left", "last"]
+
+
 async def test_what_items_have_said_in_a_conversation_is_taken_with_their_list(world: Bench) -> None:
     world.hears_all = True
     each = 'A: Prompt "about ${x}" for each x in [1, 2] at_once=1 using session=s'

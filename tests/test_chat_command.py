@@ -166,7 +166,7 @@ def answered(conversation: ChatTree, text: str) -> None:
 def test_every_command_is_in_the_help() -> None:
     said = perform(desk(), "/help")
     assert all(f"/{name}" in said for name in COMMANDS)
-    wanted = "help file fork back model executor system tokens save quit"
+    wanted = "help file fork back model executor system tools history tokens save quit"
     assert set(COMMANDS) == set(wanted.split())
 
 

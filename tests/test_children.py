@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,46 @@ def test_nothing_outlives_us_when_we_are_killed() -> None:
     left = [one for number in (int(head), int(child)) if (one := _process(number)) is not None]
     _, alive = psutil.wait_procs([*left, *guards], timeout=TIMEOUT_S)
     assert not alive and not Path(folder).exists()
+
+
+COMMAND = """
+import os, sys
+from pathlib import Path
+import anyio
+from samovar.actions.outside import ThisMachine
+from samovar.actions.process import Command
+from samovar.actions.reached import VisitOf
+
+LINE = "setsid sleep 600 & echo $! $$ >numbers.part; mv numbers.part numbers; sleep 600"
+
+async def main():
+    command = Command(
+        text=LINE,
+        words=("sh", "-c", LINE),
+        environment={"PATH": os.environ["PATH"]},
+        folder=Path(sys.argv[1]),
+        is_guarded=True,
+    )
+    await ThisMachine().run_command(command, VisitOf(run="r", number=1))
+
+anyio.run(main)
+"""
+
+
+def test_no_program_that_a_model_runs_outlives_us_when_we_are_killed(tmp_path: Path) -> None:
+    ours = psutil.Popen([sys.executable, "-c", COMMAND, str(tmp_path)])
+    numbers = tmp_path / "numbers"
+    for _ in range(TIMEOUT_S * 100):
+        if numbers.exists():
+            break
+        with suppress(psutil.TimeoutExpired):
+            assert ours.wait(0.01) is None
+    guards = [one for one in ours.children() if is_guard(one.cmdline())]
+    left = [psutil.Process(int(number)) for number in numbers.read_text().split()]
+    ours.kill()
+    ours.wait(TIMEOUT_S)
+    _, alive = psutil.wait_procs([*left, *guards], timeout=TIMEOUT_S)
+    assert len(guards) == 1 and not alive
 
 
 def _process(number: int) -> psutil.Process | None:

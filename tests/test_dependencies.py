@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 BUILD: list[str] = PROJECT["build-system"]["requires"]
 OURS = {"samovar", "tests", "benchmarks", "add"}  # what a model writes for examples/code is called add
-PEERS = {"llama_cpp"}
+PEERS = {"dbos", "langgraph", "llama_cpp"}
 """What a benchmark compares with where somebody has installed it, and leaves out elsewhere."""
 
 

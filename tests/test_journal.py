@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -489,3 +491,17 @@ async def test_a_run_that_is_not_there_is_named(journal: SqliteJournal) -> None:
     with pytest.raises(NotFoundError, match="r1"):
         journal.head("r2")
     assert next(journal.runs()).message == "why"
+
+
+def test_many_that_open_a_new_journal_at_once_all_get_it(tmp_path: Path) -> None:
+    for number in range(20):
+        file = tmp_path / f"{number}.db"
+        begin = threading.Barrier(8)
+
+        def opened(file: Path = file, begin: threading.Barrier = begin) -> None:
+            begin.wait()
+            Writer(file).close()
+
+        with ThreadPoolExecutor(8) as threads:
+            for one in [threads.submit(opened) for _ in range(8)]:
+                one.result()

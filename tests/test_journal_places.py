@@ -14,8 +14,19 @@ from pathlib import Path
 import pytest
 
 from samovar.errors import JournalError, LeaseLostError
-from samovar.journal.base import Intent, KeptEnd, KeptVisit, RunHead, RunStatus, Step, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    ForkEnds,
+    Intent,
+    KeptEnd,
+    KeptStep,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.journal.mounts import is_over_network
+from samovar.journal.people import AskedPeople, KeptQuestion
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.running.unkept import BestEffort
@@ -288,13 +299,29 @@ def test_a_file_system_of_another_machine_is_known(tmp_path: Path, place: str, e
 # A run that goes on without its journal --------------------------------------------------------------------
 
 
+class NobodyAsked:
+    """See `journal.people.AskedPeople`: there are no questions."""
+
+    def was_answered(self, key: VisitKey) -> bool:
+        return False
+
+    async def ask(self, question: KeptQuestion) -> str | None:
+        raise JournalError("The disk is full.")
+
+    async def answered(self, key: VisitKey) -> str:
+        raise AssertionError("nobody was asked")
+
+
 class Failing:
     """A kept run whose writes fail from the second on. Mutable: what it was told."""
 
     head = HEAD
     kept: Sequence[KeptVisit] = ()
+    asked: AskedPeople
+    driven_s = 0.0
 
     def __init__(self, *, abandons: bool, error: JournalError | None = None) -> None:
+        self.asked = NobodyAsked()
         self._abandons, self._error = abandons, error or JournalError("The disk is full.")
         self.told: list[str] = []
 
@@ -304,14 +331,23 @@ class Failing:
     async def intend(self, intent: Intent) -> None:
         self._write("intend")
 
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
+    async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         self._write("leave")
 
-    async def step(self, step: Step) -> None:
+    def fork_of(self, key: VisitKey) -> ForkEnds | None:
+        return None
+
+    async def decide(self, fork: ForkEnds) -> None:
+        self._write("decide")
+
+    async def step(self, step: KeptStep) -> None:
         self._write("step")
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         self._write("end")
+
+    def key(self) -> bytes:
+        return b""
 
     async def abandon(self, message: str) -> None:
         self.told.append("abandon")
@@ -348,6 +384,14 @@ async def test_a_journal_that_knows_that_it_knows_no_more_lets_the_run_go_on() -
     await run.intend(intent(is_repeatable=False))
     await run.end(RunStatus.COMPLETED)
     assert inner.told == ["intend", "leave", "abandon"]
+
+
+async def test_a_question_that_cannot_be_kept_is_asked_all_the_same() -> None:
+    lost: list[JournalError] = []
+    run = BestEffort(Failing(abandons=True), lost.append)
+    question = KeptQuestion.__new__(KeptQuestion)
+    assert await run.asked.ask(question) is None
+    assert len(lost) == 1
 
 
 async def test_a_run_that_another_process_drives_ends_whether_it_must_be_kept_or_not() -> None:

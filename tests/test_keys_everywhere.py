@@ -65,7 +65,7 @@ def write_project(folder: Path, server: ScriptedServer) -> None:
     settings.parent.mkdir(parents=True)
     words = {name: json.dumps([sys.executable, str(path)]) for name, path in (("c", FAKE), ("t", TOOLS))}
     settings.write_text(
-        f"""journal = "on"
+        f"""journal = "full"
 allow = ["tool:t.*"]
 
 [executors.there]
@@ -88,6 +88,7 @@ environment = ["TOOLS_TOKEN"]
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = environment(folder) | {name: key for name, key in KEYS.items() if name != "file"}
+    variables |= {"XDG_STATE_HOME": str(folder / "state"), "SAMOVAR_JOURNAL": "full"}
     return warm().run(list(arguments), folder=folder, environment=variables, stdin="", timeout_s=TIMEOUT_S)
 
 

@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.gone.release()
         self.close_connection = True
 
-    def head(self, status: int = 200, **headers: str) -> None:
+    def head(self, status: int = 200, /, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -134,7 +134,7 @@ def test_a_name_that_leads_to_this_machine_is_not_followed(name: str) -> None:
     with site({"/": text(b"secret"), "/to": leads(f"http://{name}/")}) as one:
 
         def connect(address: tuple[str, int], *more: Any, **others: Any) -> socket.socket:
-            return socket.create_connection(one.server.server_address[:2], *more, **others)
+            return socket.create_connection(("127.0.0.1", one.server.server_port), *more, **others)
 
         result = pages.fetch(f"http://{name}/", (name,), connect=connect)
         assert result.is_refused and "leads to 127.0.0.1" in result.text and one.asked == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import anyio
 import pytest
 
 from samovar.actions.outside import ThisMachine
-from samovar.actions.reached import ListedTools, Servers, VisitOf
+from samovar.actions.reached import ListedTools, ServerCall, Servers, VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.config import Settings
 from samovar.config.declared import DeclaredServer
@@ -72,10 +71,8 @@ class ToldServers:
     async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
         raise AssertionError("nothing has changed")
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
-        return ToolResult(text="three commits", is_error="bad" in arguments)
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
+        return ToolResult(text="three commits", is_error="bad" in call.arguments)
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
         raise AssertionError("nothing is fetched")

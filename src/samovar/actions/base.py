@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import anyio
 
+from samovar.actions.asked_back import AskAside, nobody_is_asked
 from samovar.actions.attempts import TellAttempt, ignore, no_time, nobody, nothing
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
@@ -70,15 +71,13 @@ class Outcome:
 class ActionContext:
     """What an action may use while it is performed: for one visit of one run."""
 
-    variables: Mapping[str, object] = field(repr=False)
-    """Those of the run, to read."""
+    variables: Mapping[str, object] = field(repr=False)  # those of the run, to read
     workflow: Workflow
     library: Library
     defaults: PromptDefaults
     folder: Path
     """Where the program was started; relative paths of commands begin here."""
-    settings: Settings
-    """Every setting, to read."""
+    settings: Settings  # every one, to read
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens."""
     run_workflow: CallWorkflow
@@ -98,8 +97,7 @@ class ActionContext:
     """The paths of files, in order; raises `FileError`."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
-    allows_effects: bool = True
-    """False: actions that have an effect are refused."""
+    allows_effects: bool = True  # False: actions that have an effect are refused
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep  # until so many seconds have passed
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
@@ -116,8 +114,10 @@ class ActionContext:
     tell: Callable[[ToolCalled | ToolFinished], None] = nobody  # raises what ends the run
     time_s: Callable[[], float] = no_time  # since the run's start
     spent_so_far: Callable[[PromptReply], None] = nobody  # by a prompt that goes on; raises the same
-    forget: Callable[[], Awaitable[None]] = nothing
-    """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
+    asked: PromptRequest | None = None  # the prompt that is answered, while its model has tools used
+    ask_aside: AskAside = nobody_is_asked
+    """As `ask`, for a server that is used: nobody hears it, and what it took counts at once."""
+    forget: Callable[[], Awaitable[None]] = nothing  # ends the visit's own conversation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

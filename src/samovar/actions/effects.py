@@ -7,9 +7,8 @@ what a run did stands in that one place, and gets values there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
@@ -20,7 +19,7 @@ from samovar.config.declared import DeclaredServer
 from samovar.executors.base import Connection, OnPromptEvent, PromptReply, PromptRequest
 
 if TYPE_CHECKING:
-    from samovar.actions.reached import ListedTools, Reached, VisitOf
+    from samovar.actions.reached import ListedTools, Reached, ServerCall, VisitOf
 
 T = TypeVar("T", covariant=True)
 
@@ -113,13 +112,10 @@ class AcceptsTools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsTool:
-    server: DeclaredServer
-    tool: str
-    """Its own name, without that of the server."""
-    arguments: Mapping[str, Any]
+    call: ServerCall
 
     async def done_by(self, reached: Reached, at: VisitOf) -> ToolResult:
-        return await reached.servers.call_tool(self.server, self.tool, self.arguments, at)
+        return await reached.servers.call_tool(self.call, at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
+from uuid import uuid4
 
 from samovar.actions import file_system
 from samovar.actions.clock import Clock, MachineClock
@@ -19,9 +20,11 @@ from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import Ask, Question, Reply
 from samovar.actions.reached import Commands, Files, FileState, NoServers, Servers, User, VisitOf, Waits
+from samovar.errors import ActionError
 from samovar.executors.base import Executor
+from samovar.processes.guard import Guard
 from samovar.processes.process_groups import ProcessGroups
-from samovar.projects.lineage import DETACHED_VARIABLE, RUN_VARIABLE
+from samovar.projects.lineage import CHILDREN_VARIABLE, DETACHED_VARIABLE, RUN_VARIABLE
 
 T = TypeVar("T")
 
@@ -67,6 +70,8 @@ class ThisMachine:
         """`ask`: None if there is nobody."""
         self.clock: Clock = MachineClock()
         self.groups = ProcessGroups()
+        self._guards: dict[str, tuple[str, Guard]] = {}
+        """By run: a mark, and who ends what has it if we are killed."""
         self._ask = ask
 
     def in_place_of(self, servers: Servers) -> Servers:
@@ -76,10 +81,27 @@ class ThisMachine:
         marked = {**command.environment, RUN_VARIABLE: at.run}
         if command.detach:
             marked[DETACHED_VARIABLE] = at.run
+        if command.is_guarded:
+            marked[CHILDREN_VARIABLE] = await self._guarded(at.run)
         return await run(replace(command, environment=marked), self.groups, at.run)
+
+    async def _guarded(self, run: str) -> str:
+        """The mark of programs that must not outlive us, which a guard of the run knows.
+
+        Raises `ActionError`.
+        """
+        mark, guard = self._guards.setdefault(run, (uuid4().hex, Guard()))
+        try:
+            await guard.watch("mark", f"{CHILDREN_VARIABLE}={mark}")
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ActionError(f"No program can be started that watches over the others: {why}.") from error
+        return mark
 
     async def end(self, run: str) -> None:
         await self.groups.end(run)
+        if run in self._guards:  # nothing is left for it
+            await self._guards.pop(run)[1].close()
 
     async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
         return await file_system.read_file(target, most_bytes)

@@ -40,6 +40,8 @@ class Command:
     timeout_s: float | None = None
     detach: bool = False
     """What it leaves running may outlive the run."""
+    is_guarded: bool = False
+    """It ends with this process, however that ends, with all that it has started."""
     shown: str = ""
     """What is run, for people: as written, with its values in it."""
     adds: Mapping[str, str] = field(default_factory=dict, repr=False)

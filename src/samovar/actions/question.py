@@ -31,6 +31,8 @@ class Asking:
     """The text, as its author wrote it, with values."""
     choices: tuple[str, ...] = ()
     """The answers that there are to a `choice`."""
+    is_from_server: bool = False
+    """A server of tools asks: only a person who reads it answers, and nothing that was said before."""
     default: str | None = None
     """What an empty answer to a `choice` or a `text` means; None: it is asked again."""
 

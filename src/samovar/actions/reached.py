@@ -7,10 +7,11 @@ effects of a run. Below: plain values, with the run and the visit they are for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from samovar.actions.asked_back import AnswersServer, NobodyAnswers
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult
@@ -32,6 +33,8 @@ class VisitOf:
     """The id of the run."""
     number: int
     """Of the visit in the run, from 1."""
+    path: str = ""
+    """Path of its state."""
 
 
 class Commands(Protocol):
@@ -102,10 +105,29 @@ class ListedTools:
     """By their own names, in order."""
     changed: tuple[str, ...] = ()
     """Those that are not as they were when the server was used before."""
+    before: Mapping[str, ToolDefinition] = field(default_factory=dict)
+    """What those of them were like that there were then, as far as that is known."""
     left_out: tuple[str, ...] = ()
     """Names of others, which no model could call."""
     has_more: bool = False
     """There is any other tool that is named, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCall:
+    """A tool of a server is to be used."""
+
+    server: DeclaredServer
+    tool: str
+    """Its own name, without that of the server."""
+    arguments: Mapping[str, Any]
+    answers: AnswersServer = field(default_factory=NobodyAnswers, repr=False, compare=False)
+    """What the server may ask meanwhile is answered by this."""
+
+    @property
+    def name(self) -> str:
+        """The server's name and the tool's."""
+        return f"{self.server.name}.{self.tool}"
 
 
 class Servers(Protocol):
@@ -123,9 +145,7 @@ class Servers(Protocol):
         """What has changed is known as it is from now on."""
         ...
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
         """Has it use one of them. Raises `ToolError` if it cannot be spoken to."""
         ...
 
@@ -146,10 +166,8 @@ class NoServers:
     async def list_tools(self, server: DeclaredServer, at: VisitOf) -> ListedTools:
         raise ToolError(f"The server {server.name!r} cannot be started here.", tool=server.name)
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
-        raise ToolError(f"The server {server.name!r} cannot be started here.", tool=name)
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
+        raise ToolError(f"The server {call.server.name!r} cannot be started here.", tool=call.name)
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
         raise ToolError("No page can be fetched here.", tool="web.fetch")

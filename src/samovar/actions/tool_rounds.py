@@ -77,7 +77,7 @@ async def _own_conversation(context: ActionContext, request: PromptRequest) -> A
 
 
 class _Asking:
-    """One prompt. Mutable: how many calls in a row did nothing."""
+    """One prompt. Mutable: how many calls in a row did nothing, and what was asked last."""
 
     def __init__(self, rounds: Rounds, context: ActionContext, tools: dict[str, OfferedTool]) -> None:
         self._place, self._context, self._tools = rounds.place, context, tools
@@ -101,6 +101,7 @@ class _Asking:
             self._context.spent_so_far(whole)
             if number > self._most:
                 break
+            self._context = replace(self._context, asked=request)
             results = await self._results(whole.calls, number)
             # The model had to call something once; what follows from the results it decides itself.
             request = replace(_with_choice(request, "auto"), messages=results, fork=None)

@@ -1,7 +1,7 @@
 """Tools that prompts name and that there are not, as far as that is known without starting a server.
 
 Above: `checking.py`. Below: the table of tools; the library, for workflows that are tools. A source that is
-not built in is a server of the user's settings, which the checks before a run know.
+not built in is a server of the user's settings, which `preflight/tool_sources.py` knows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from samovar.errors import Fault, NotFoundError, Place, SamovarError, nearest
 from samovar.language.tool_names import read_tools
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.tools.table import BUILT_IN, KNOWN
+from samovar.tools.table import KNOWN
 from samovar.tools.workflows import SOURCE, as_tool
 
 CODE = "unknown-tool"
@@ -42,12 +42,8 @@ def _unknown(pattern: str, place: Place, workflow: Workflow, library: Library) -
     source = pattern.partition(".")[0]
     if source == SOURCE:
         yield from _unknown_workflow(pattern, place, workflow, library)
-    elif source in KNOWN:
-        if not any(fnmatchcase(one, pattern) for one in KNOWN[source]):
-            yield _fault(pattern, KNOWN[source], place)
-    elif (hint := nearest(source, BUILT_IN)).startswith(" Did"):
-        message = f"Tools of a server {source!r}, which the settings must declare.{hint}"
-        yield Fault(code=CODE, message=message, place=place, severity="warning")
+    elif source in KNOWN and not any(fnmatchcase(one, pattern) for one in KNOWN[source]):
+        yield _fault(pattern, KNOWN[source], place)
 
 
 def _unknown_workflow(pattern: str, place: Place, workflow: Workflow, library: Library) -> Iterator[Fault]:

@@ -17,11 +17,13 @@ from samovar.cli.completion import RunCommand, complete_path, complete_prompt, o
 from samovar.cli.options import (
     NOT_GIVEN,
     AnswerGiven,
+    AtOnce,
     Clear,
     CoverageMin,
     Deterministic,
     Diff,
     DryRun,
+    Each,
     Events,
     Executor,
     Explain,
@@ -38,10 +40,12 @@ from samovar.cli.options import (
     NoEffects,
     NoJournal,
     Only,
+    Out,
     Png,
     Print,
     QuietRun,
     Record,
+    RetryFailed,
     Seed,
     Strict,
     Svg,
@@ -62,8 +66,8 @@ __all__ = ["app", "kept_commands"]
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     epilog="Each parameter of the workflow is an option too: --person-name Ann; "
     "samovar run NAME --help shows them. "
-    "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled "
-    "(143 by SIGTERM, 129 by SIGHUP).",
+    "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 4 waiting, "
+    "130 cancelled (143 by SIGTERM, 129 by SIGHUP).",
 )
 @with_settings()
 def run(
@@ -89,6 +93,10 @@ def run(
     no_journal: NoJournal = False,
     record: Record = None,
     dry_run: DryRun = False,
+    each: Each = None,
+    at_once: AtOnce = None,
+    out: Out = None,
+    retry_failed: RetryFailed = False,
     quiet: QuietRun = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -98,7 +106,7 @@ def run(
     of a prompt without choices.
     """
     from samovar.cli.run import run_workflow
-    from samovar.cli.run_arguments import RunArguments
+    from samovar.cli.run_arguments import RowsArguments, RunArguments
 
     leave(
         run_workflow(
@@ -126,6 +134,7 @@ def run(
                 as_events=events,
                 print_variable=print_,
                 record=record,
+                rows=RowsArguments(each, at_once, out, retry_failed),
                 quiet=quiet,
                 verbose=verbose,
             )

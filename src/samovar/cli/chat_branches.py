@@ -28,6 +28,8 @@ class ChatExchange:
     """That answered."""
     executor: str
     tokens: TokenCounts
+    tools: tuple[str, ...] = ()
+    """The tools that could be called for it, as names and patterns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class ChatBranch:
     model: str | None = None
     """Who answers from now on; None: the default."""
     executor: str | None = None
+    tools: tuple[str, ...] = ()
+    """What the model may call from now on, as names and patterns."""
     held: str | None = None
     """The name by which the executor holds just these exchanges; None: they have to be said again."""
     parent: str | None = None
@@ -111,6 +115,7 @@ class ChatTree:
             model=reply.model,
             executor=reply.executor or request.executor or "",
             tokens=reply.tokens,
+            tools=self.branch.tools,
         )
         self.attached = ()
         self.tokens += reply.tokens
@@ -154,6 +159,6 @@ class ChatTree:
         """The text goes with what is said next."""
         self.attached = (*self.attached, text)
 
-    def change(self, **changes: str | None) -> None:
-        """Another `model`, `executor` or `system` from now on; what was said stays."""
+    def change(self, **changes: str | tuple[str, ...] | None) -> None:
+        """Another `model`, `executor` or `system`, or other `tools`, from now on; what was said stays."""
         self._set(replace(self.branch, held=None, **changes))  # type: ignore[arg-type]

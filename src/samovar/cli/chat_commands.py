@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from samovar.actions.base import brief
 from samovar.app import read_reference
 from samovar.cli.chat_branches import ChatBranch, ChatTree
 from samovar.cli.chat_saving import workflow_of
+from samovar.cli.chat_tools import check_tools, read_patterns, what_there_is
 from samovar.config import Settings
 from samovar.errors import UsageError, nearest
 from samovar.errors.counting import counted
@@ -36,7 +38,7 @@ class Desk:
     conversation: ChatTree
     settings: Settings
     options: Options
-    hidden: Secrets
+    hidden: Secrets = field(default_factory=Secrets)
     """The keys of executors, which nobody is shown."""
 
 
@@ -123,6 +125,31 @@ def _system(desk: Desk, rest: str) -> str:
     return "The system prompt is set." if rest else "There is no system prompt any more."
 
 
+def _tools(desk: Desk, rest: str) -> str:
+    branch, settings = desk.conversation.branch, desk.settings
+    if not rest:
+        return f"{', '.join(branch.tools) or 'none'}\nThere is: {', '.join(what_there_is(settings))}."
+    patterns = read_patterns(rest)
+    check_tools(patterns, branch.executor, settings)
+    desk.conversation.change(tools=patterns)
+    return (
+        f"The model may call {', '.join(patterns)}." if patterns else "The model may call nothing any more."
+    )
+
+
+def _history(desk: Desk, rest: str) -> str:
+    lines: list[str] = []
+    for exchange in desk.conversation.branch.exchanges:
+        lines.append(f"> {exchange.said.content}")
+        for one in exchange.answers:
+            if one.role == "tool":
+                name, given = (one.call.name, one.call.arguments) if one.call else ("", "")
+                lines.append(f"    {name} {brief(given, 120)}  {brief(one.content, 160)}")
+            elif one.content:
+                lines.append(one.content)
+    return "\n".join(lines) or "Nothing was said yet."
+
+
 def _tokens(desk: Desk, rest: str) -> str:
     branch, total = desk.conversation.branch, desk.conversation.tokens
     lines = []
@@ -181,6 +208,12 @@ COMMANDS: Mapping[str, ChatCommand] = {
     "system": ChatCommand(
         takes="[TEXT]", says="sets the system prompt; without TEXT there is none", does=_system
     ),
+    "tools": ChatCommand(
+        takes="[NAMES]",
+        says='shows or changes what the model may call: "files.read, git.*", none',
+        does=_tools,
+    ),
+    "history": ChatCommand(takes="", says="shows what was said here, with what was called", does=_history),
     "tokens": ChatCommand(takes="", says="shows what was evaluated, reused and generated", does=_tokens),
     "save": ChatCommand(takes="FILE.md", says="writes the conversation as a workflow", does=_save),
     "quit": ChatCommand(takes="", says="ends the conversation, as Ctrl-D does", does=_quit),

@@ -10,7 +10,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from samovar.cli.chat_branches import ChatBranch
+from samovar.cli.chat_branches import ChatBranch, ChatExchange
 from samovar.errors import UsageError
 from samovar.files import LARGEST_FILE_BYTES
 from samovar.generation import Options
@@ -22,7 +22,7 @@ def workflow_of(branch: ChatBranch, options: Options, day: date) -> str:
     if not branch.exchanges:
         raise UsageError("Nothing was said yet, so there is nothing to save.")
     texts = [exchange.said.content for exchange in branch.exchanges]
-    text = _front(branch, texts, day) + _diagram(len(texts)) + _actions(len(texts), options)
+    text = _front(branch, texts, day) + _diagram(len(texts)) + _actions(branch, options)
     if len(text.encode("utf-8", "replace")) > LARGEST_FILE_BYTES:
         most = LARGEST_FILE_BYTES // 1_000_000
         raise UsageError(f"The conversation is too long for a workflow's file, which has at most {most} MB.")
@@ -51,10 +51,15 @@ def _diagram(count: int) -> str:
     return f"```mermaid\nstateDiagram-v2\n{edges}```\n\n"
 
 
-def _actions(count: int, options: Options) -> str:
+def _actions(branch: ChatBranch, options: Options) -> str:
     how = f'session="chat" max_tokens={options.max_tokens} overflow="{options.overflow}"'
-    lines = (
-        f'- Turn{number}: Prompt "${{said_{number}}}" result="answer_{number}" using {how}\n'
-        for number in range(1, count + 1)
-    )
+    lines = [
+        f'- Turn{number}: Prompt "${{said_{number}}}" result="answer_{number}" using {how}{_tools(one)}\n'
+        for number, one in enumerate(branch.exchanges, start=1)
+    ]
     return f"## Actions\n\n{''.join(lines)}"
+
+
+def _tools(exchange: ChatExchange) -> str:
+    """What could be called, whether it was or not."""
+    return f' tools="{", ".join(exchange.tools)}"' if exchange.tools else ""

@@ -6,7 +6,8 @@ Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mendin
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,7 @@ from samovar.library import Library
 from samovar.preflight.executors import own_unfit_executors
 from samovar.preflight.forms import unenforceable
 from samovar.preflight.models import doubtful_models
+from samovar.preflight.tool_sources import idle_rules, names_tools, undeclared_servers
 from samovar.running.wire import fault_to_wire
 
 Mending = Literal["none", "shown", "written"]
@@ -70,6 +72,7 @@ def check_paths(
     library, settings = open_library(current_folder()), settings_for({})
     files = dict.fromkeys(_files(paths, library))
     checked = [_check(path, library, settings, lenient, mending) for path in files]
+    checked += _check_rules(files, library, settings)
     faults = [fault for one in checked for fault in one.faults]
     errors = sum(fault.severity == "error" for fault in faults)
     warnings = sum(fault.severity == "warning" for fault in faults)
@@ -175,6 +178,7 @@ def _faults_within(path: Path, library: Library, settings: Settings, *, lenient:
         workflow = error.readable
     found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
     found += [*own_unfit_executors(workflow, library, settings), *unenforceable(workflow)]
+    found += undeclared_servers(workflow, settings)
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -188,6 +192,20 @@ def _check(path: Path, library: Library, settings: Settings, lenient: bool, mend
         return _Checked(path=path, faults=mended.faults, mended=mended)
     except SamovarError as error:
         return _Checked(path=path, faults=_as_faults(error, path))
+
+
+def _check_rules(files: Iterable[Path], library: Library, settings: Settings) -> Iterator[_Checked]:
+    """The files of settings with rules that allow nothing, if any workflow here has to do with rules."""
+    for path in files:
+        with suppress(SamovarError):
+            if names_tools(library.workflow(str(path), lenient=True)):
+                break
+    else:
+        return
+    faults = idle_rules(settings)
+    for where in dict.fromkeys(fault.place.path for fault in faults):
+        if where is not None:
+            yield _Checked(path=where, faults=tuple(one for one in faults if one.place.path == where))
 
 
 def _as_faults(error: SamovarError, path: Path) -> tuple[Fault, ...]:

@@ -45,6 +45,8 @@ _ATTRIBUTES = {
 }
 _ATTRIBUTES |= {"width", "height", "points", "transform", "text-anchor", "marker-end", "marker-start"}
 _ATTRIBUTES |= {"refX", "refY", "markerWidth", "markerHeight", "markerUnits", "orient"}
+EXIT = " [*]"
+"""What the name of a composite's end ends with."""
 _EDGE = re.compile(r"edge(\d+)")
 _NODE = re.compile(r"-state-(.+)-\d+")
 _ARROW = re.compile(r"(?P<source>\S+)\s*-->\s*(?P<target>[^\s:]+)")
@@ -103,6 +105,12 @@ def text_of(run: Object) -> str | None:
     return drawing_of("\n".join(lines) + "\n")
 
 
+def target_of(step: Object) -> str:
+    """Where a transition leads to, for a person."""
+    target: str = step["to"] or "end"
+    return f"end of {target.removesuffix(EXIT)}" if target.endswith(EXIT) else target
+
+
 def in_time(time_s: float) -> str:
     """A duration, in few characters."""
     if time_s < 1:
@@ -135,23 +143,33 @@ def svg_of(run: Object) -> str | None:
         for line in source.splitlines()
         if (found := _ARROW.search(line.strip()))
     ]
-    marked = _Marked(run, arrows)
-    clean = marked.clean(root)
+    clean = _Marked(run, arrows, _edges(root)).clean(root)
     return None if clean is None else ElementTree.tostring(clean, encoding="unicode")
+
+
+def _edges(root: ElementTree.Element) -> list[str]:
+    """The names of the drawing's edges, in the order of the diagram's arrows; notes have edges of others."""
+    names = (one.get("data-id", "") for one in root.iter() if one.get("data-edge") == "true")
+    numbers = sorted(int(found[1]) for name in names if (found := _EDGE.fullmatch(name)))
+    return [f"edge{number}" for number in numbers]
 
 
 class _Marked:
     """Copies of a drawing's elements, with classes of our own."""
 
-    def __init__(self, run: Object, arrows: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, run: Object, arrows: Sequence[tuple[str, str]], edges: Sequence[str]) -> None:
+        """`edges`: as many as there are arrows, or none of them is marked."""
         self._been = been_in(run)
         self._failed = {one["path"] for one in run["states"] if one["status"] == "failure"}
         begun = {one["path"] for one in run["states"]} | {one["from"] for one in run["steps"]}
         taken = {(_own(one["from"]), _own(one["to"]) if one["to"] else "[*]") for one in run["steps"]}
-        self._taken = [
-            arrow in taken or (arrow[0] == "[*]" and arrow[1] in {_own(one) for one in begun})
-            for arrow in arrows
-        ]
+        begins = {_own(one) for one in begun}
+        self._taken = {
+            edge
+            for edge, arrow in zip(edges, arrows, strict=len(edges) == len(arrows))
+            if len(edges) == len(arrows)
+            if arrow in taken or (arrow[0] == "[*]" and arrow[1] in begins)
+        }
 
     def clean(self, element: ElementTree.Element) -> ElementTree.Element | None:
         """The element as a page may have it; None: it may not."""
@@ -184,24 +202,21 @@ class _Marked:
     def _kind(self, element: ElementTree.Element) -> str:
         classes = element.get("class", "").split()
         if "transition" in classes:
-            found = _EDGE.fullmatch(element.get("data-id", ""))
-            number = int(found[1]) if found else -1
-            return "edge taken" if 0 <= number < len(self._taken) and self._taken[number] else "edge"
+            return "edge taken" if element.get("data-id", "") in self._taken else "edge"
+        if "statediagram-note" in classes:
+            return "note"
         if "node" in classes or "statediagram-cluster" in classes:
             found = _NODE.search(element.get("id", ""))
             state = found[1] if found else ""
             how = " failed" if state in self._failed else " been" if state in self._been else ""
             return ("cluster" if "node" not in classes else "node") + how
-        known = {
-            "edgeLabel": "on-edge",
-            "state-start": "dot",
-            "state-end": "dot",
-            "background": "back",
-            "outer-path": "dot",
-        }
+        known = {**dict.fromkeys(("state-start", "state-end", "outer-path"), "dot"), "background": "back"}
+        known |= {"edgeLabel": "on-edge", "outer": "outer", "inner": "inner"}
         return next((known[one] for one in classes if one in known), "")
 
 
 def _own(path: str) -> str:
     """The state's name in its diagram: of an item of a list, the name in its composite."""
+    if path.endswith(EXIT):
+        return "[*]"
     return path.rpartition("/")[2] if "[" in path else path

@@ -18,6 +18,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.counting import counted
 from samovar.files import write_whole
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
@@ -29,14 +30,8 @@ OLD_S = 30 * DAY_S
 _DAYS = re.compile(r"([0-9]{1,6})\s*d(?:ays?)?")
 
 
-def export_run(settings: Mapping[str, Any], run: str, *, out: Path | None, html: Path | None) -> int:
-    """Writes a run as JSON or as a page, and returns the exit status."""
-    if html is not None:
-        if out is not None:
-            raise UsageError("--out and --html cannot be combined: export twice.")
-        from samovar.cli.kept_pages import write_page
-
-        return write_page(settings, run, html)
+def export_run(settings: Mapping[str, Any], run: str, out: Path | None) -> int:
+    """Writes a run as JSON, to standard output without `out`, and returns the exit status."""
     with open_journal(settings_for(settings)) as journal:
         told = kept_run_to_wire(journal, find_run(journal, run))
     if out is None:
@@ -72,8 +67,7 @@ def prune_runs(
         return 0
     for one in chosen if dry_run else ():
         put(f"{one.id}  {shown(one.workflow)}  {one.status}\n")
-    plural = "s" * (len(chosen) != 1)
-    say(f"samovar: {len(chosen)} run{plural} {'would be ' * dry_run}deleted")
+    say(f"samovar: {counted(len(chosen), 'run')} {'would be ' * dry_run}deleted")
     return 0
 
 

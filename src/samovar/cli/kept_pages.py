@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.cli.keeping import find_run, open_journal
-from samovar.cli.kept_drawing import in_time, svg_of, text_of
+from samovar.cli.kept_drawing import in_time, svg_of, target_of, text_of
 from samovar.cli.kept_files import write_file
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
@@ -54,7 +54,13 @@ def page_of(run: Object) -> str:
     assert style is not None
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"time": in_time, "bytes": in_words, "value": _text, "clean": _clean}
+    environment.filters |= {
+        "time": in_time,
+        "bytes": in_words,
+        "value": _text,
+        "clean": _clean,
+        "target": target_of,
+    }
     svg = svg_of(run)
     span = _Span.of(run)
     states = run["states"][:MOST_VISITS]
@@ -100,7 +106,7 @@ def _timeline(states: Sequence[Object], span: _Span) -> dict[str, Any]:
         path = re.sub(r"\[\d+\]", "[…]", one["path"])
         end = one.get("left_at") or span.end
         begin = end - one["duration_s"] if "duration_s" in one else one["entered_at"]
-        width = max(2.0, span.at(end) - span.at(begin))
+        width = max(4.0, span.at(end) - span.at(begin) - 1)  # a gap to the next one
         left = min(max(0.0, span.at(begin)), WIDTH - width)
         took = in_time(one["duration_s"]) if "duration_s" in one else one["status"]
         title = f"{one['number']}  {one['path']}: {took}"

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from samovar.cli.keeping import find_run, open_journal
-from samovar.cli.kept_drawing import in_time, text_of
+from samovar.cli.kept_drawing import in_time, target_of, text_of
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
@@ -31,7 +31,7 @@ SHORT_LINES = 3
 """Of a prompt or an answer, if the run is shown as a whole and has many visits."""
 MANY_VISITS = 20
 """From here on, prompts of a whole run are cut short; `--state` and `--visit` show them in full."""
-MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…"}
+MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…", "cancelled": "■"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def _path(run: Object) -> Iterator[str]:
             continue
         branch = f" in branch {one['branch']}" if one["branch"] else ""
         label = f": {one['label']}" if one["label"] else ""
-        yield f"  {one['at'] - run['started_at']:9.2f} s  {one['from']}{branch} → {one['to'] or 'end'}{label}"
+        yield f"  {one['at'] - run['started_at']:9.2f} s  {one['from']}{branch} → {target_of(one)}{label}"
     yield ""
 
 

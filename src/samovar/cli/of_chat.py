@@ -22,6 +22,15 @@ Temperature = Annotated[
         "--temperature", metavar="T", min=0, max=2, help="0 picks the likeliest token; 1 samples as trained."
     ),
 ]
+Tools = Annotated[
+    str,
+    typer.Option("--tools", metavar="NAMES", help='What the model may call, as in "files.read, git.*".'),
+]
+ToolsYes = Annotated[bool, typer.Option("--yes", "-y", help="Allow whatever a tool would ask for.")]
+ToolsAnswer = Annotated[
+    list[str] | None,
+    typer.Option("--answer", metavar="chat=VALUE", help="Answer a question about a tool. Repeatable."),
+]
 NoHistory = Annotated[
     bool, typer.Option("--no-history", help="Keep nothing of what is typed for later conversations.")
 ]
@@ -38,6 +47,9 @@ def chat(
     model: Model = None,
     executor: Executor = None,
     system: System = None,
+    tools: Tools = "none",
+    yes: ToolsYes = False,
+    answer: ToolsAnswer = None,
     max_tokens: MaxTokens = 1024,
     temperature: Temperature = 0.0,
     no_history: NoHistory = False,
@@ -59,6 +71,9 @@ def chat(
                 model=model,
                 executor=executor,
                 system=system,
+                tools=tools,
+                yes=yes,
+                answers=tuple(answer or ()),
                 max_tokens=max_tokens,
                 temperature=temperature,
                 keeps_history=not no_history,

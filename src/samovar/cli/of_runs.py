@@ -114,9 +114,17 @@ def export(
     ] = None,
 ) -> None:
     """Write all that the journal has of a run, without its secrets, as one JSON object or as a page."""
+    if html is not None:
+        if out is not None:
+            from samovar.errors import UsageError
+
+            raise UsageError("--out and --html cannot be combined: export twice.")
+        from samovar.cli.kept_pages import write_page
+
+        leave(write_page(settings, run, html))
     from samovar.cli.kept_files import export_run
 
-    leave(export_run(settings, run, out=out, html=html))
+    leave(export_run(settings, run, out))
 
 
 @runs_app.command(cls=QuickCommand)

@@ -93,6 +93,27 @@ Record = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Add the run to this file as a case for `samovar test`."),
 ]
+Each = Annotated[
+    str | None,
+    typer.Option(
+        "--each",
+        metavar="FILE",
+        help="Run once for each row of a .jsonl or .csv file, or for each file of a pattern in quotes.",
+    ),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--at-once", metavar="N", min=1, max=256, help="With --each: rows that are worked on together."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="With --each: add the results to this file, as JSON lines."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="With --each: run the rows again that failed before.")
+]
 Lenient = Annotated[
     bool, typer.Option("--lenient", help="Report text that is not an action as a warning, not an error.")
 ]

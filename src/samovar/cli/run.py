@@ -5,15 +5,14 @@ Above: the commands of `__init__.py`. Below: `preflight/prepare.py`, and `drivin
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
-from samovar.app import budget_bytes, open_app, open_library, surroundings
+from samovar.app import budget_bytes, open_app, open_library
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for, say_kept
@@ -22,15 +21,11 @@ from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
 from samovar.cli.report import error_line, show_report
 from samovar.cli.run_arguments import RunArguments
+from samovar.cli.run_setup import given_variables, route_log, run_settings
 from samovar.cli.showing import shown
-from samovar.cli.terminal import Remarks, put, say
+from samovar.cli.terminal import put, say
 from samovar.cli.trusting import allower, settings_for
-from samovar.cli.variables import (
-    asker,
-    read_answers,
-    read_assignments,
-    read_switches,
-)
+from samovar.cli.variables import asker
 from samovar.config import Settings
 from samovar.config.known_keys import secrets_of
 from samovar.errors import SamovarError, UsageError
@@ -39,29 +34,32 @@ from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
-from samovar.preflight.variable_files import read_variables_file
 from samovar.python.figures import report_object
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
-from samovar.values import duration_s, limited, to_text
+from samovar.values import limited, to_text
 from samovar.values.secrecy import Secrets
 
 
 def run_workflow(arguments: RunArguments) -> int:
     """Runs the workflow and returns the exit status."""
+    if arguments.rows.each is not None:
+        from samovar.cli.rows import run_rows
+
+        return run_rows(arguments)
     _check_outputs(arguments)
-    _route_log(arguments.verbose)
+    route_log(arguments.verbose)
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     library.replace_prompts(arguments.prompts, workflow)
-    run = _runner_settings(arguments, settings, workflow, library)
+    run = run_settings(arguments, settings, workflow, library)
     if arguments.record is not None:
         from samovar.testing.recording import check_record  # what few runs need, none waits for
 
         check_record(arguments.record, workflow)
     with limited(settings.value_bytes):
-        given = _given(arguments, workflow)
+        given = given_variables(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
     # By its name or its file, as written: which of the two it is matters to what it may do.
     prepared = prepare(
@@ -115,64 +113,6 @@ def run_workflow(arguments: RunArguments) -> int:
     return status or unrecorded
 
 
-def _runner_settings(
-    arguments: RunArguments, settings: Settings, workflow: Workflow, library: Library
-) -> RunnerSettings:
-    return RunnerSettings(
-        model=arguments.model,
-        executor=arguments.executor,
-        seed=arguments.seed,
-        deterministic=arguments.deterministic,
-        settings=settings,
-        surroundings=surroundings(settings, current_folder()),
-        waits=settings.wait and settings.journal == "full",
-        yes=arguments.yes,
-        answers=read_answers(arguments.answers, workflow, library),
-        trusts=arguments.trust or arguments.dry_run,
-        no_effects=arguments.no_effects,
-        lenient=arguments.lenient,
-        transitions=arguments.limit_transitions,
-        duration_s=_duration(arguments.limit_duration),
-    )
-
-
-def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
-    """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given = _given_before(arguments)
-    for path in arguments.variable_files:
-        given.update(read_variables_file(path, workflow.parameters))
-    switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
-    assignments = read_assignments(arguments.variables, workflow.parameters)
-    if both := sorted(set(switches) & set(assignments)):
-        raise UsageError(
-            f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
-        )
-    for name in workflow.secret_names:
-        if name in switches or _is_inline(name, arguments.variables):
-            say(
-                f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
-                f"keep it. Pass it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
-                "environment (`from_env` in the workflow)."
-            )
-    return given | switches | assignments
-
-
-def _given_before(arguments: RunArguments) -> dict[str, object]:
-    """The variables of the run that goes on, or is run again: there, defaults are as they are now."""
-    head = arguments.begun_as
-    if head is None:
-        return {}
-    is_rerun = arguments.origin is not None and arguments.origin.at is None
-    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
-    return {name: head.variables[name] for name in names if name in head.variables}
-
-
-def _is_inline(name: str, assignments: Sequence[str]) -> bool:
-    """Whether the value is on the command line itself."""
-    values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
-    return any(not value.startswith("@") and value != "-" for value in values)
-
-
 def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
     """What nobody is shown, before anything has run."""
     hidden = secrets_of(settings)
@@ -199,26 +139,6 @@ def _check_outputs(arguments: RunArguments) -> None:
         raise UsageError("--journal and --no-journal cannot be combined.")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
-
-
-def _duration(text: str | None) -> float | None:
-    try:
-        seconds = None if text is None else duration_s(text)
-    except ValueError as error:
-        raise UsageError(f"--limit-duration {text}: {error}.") from error
-    if seconds == 0:
-        raise UsageError("--limit-duration must be above 0.")
-    return seconds
-
-
-def _route_log(verbose: int) -> None:
-    """The log of the engine and of the project goes nowhere, or with -vv to standard error."""
-    log = logging.getLogger("samovar")
-    log.propagate = False
-    handler = logging.StreamHandler(Remarks()) if verbose > 1 else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("  %(name)s: %(message)s"))
-    log.handlers[:] = [handler]
-    log.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
 def _make_show(arguments: RunArguments) -> Show:

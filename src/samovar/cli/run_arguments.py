@@ -27,6 +27,19 @@ KEPT = (
 """The arguments that hold for all of a run, however often it continues."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowsArguments:
+    """What `samovar run` was told about the rows of a file."""
+
+    each: str | None = None
+    """The file of rows, or the pattern of files, that the workflow is run for; None: it is run once."""
+    at_once: int | None = None
+    """Rows worked on together."""
+    out: Path | None = None
+    """The file that gets what came of the rows, in place of standard output."""
+    retry_failed: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunArguments:
     """What `samovar run` was called with."""
@@ -63,6 +76,8 @@ class RunArguments:
     """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
+    rows: RowsArguments = field(default_factory=RowsArguments)
+    """The rows that it is run for."""
     changed_secrets: bool = False
     """Secrets of a run that continues need not be those that it began with."""
     no_journal: bool = False

@@ -35,8 +35,8 @@ class _Output:
     def put(self, text: str) -> None:
         put(self.hidden.mask(text))
 
-    def write_json(self, value: object) -> None:
-        write_json(self.hidden.copy_values(value))
+    def write_json(self, value: Mapping[str, Any]) -> None:
+        write_json({name: self.hidden.copy_values(one) for name, one in value.items()})
 
 
 def show_settings(name: str | None, *, as_json: bool) -> int:

@@ -80,9 +80,9 @@ class DeclaredServer:
     timeout_s: float = 60.0
     """How long one call may take, in seconds."""
     sampling: bool = False
-    """The server may ask the run's model."""
+    """While one of its tools is called, the server may have the run's model write texts."""
     elicitation: bool = False
-    """The server may ask the person."""
+    """While one of its tools is called, the server may ask the person questions."""
 
     @property
     def table(self) -> str:

@@ -55,8 +55,8 @@ def _places(settings: Settings) -> Iterator[str]:
     """Where keys may be, each once."""
     usual = [provider.key_variable for provider in PROVIDERS.values()]
     usual += [name for program in PROGRAMS.values() for name in program.key_variables]
-    tables = (*settings.executors, *settings.servers)
-    given = [name for table in tables for name in table.environment]
+    given = [name for one in settings.executors for name in one.environment]
+    given += [name for one in settings.servers for name in one.environment]
     given += settings.environment
     places = [f"env:{name}" for name in (*usual, *filter(is_key, given))]
     places += [one.key for one in settings.executors if one.key is not None]

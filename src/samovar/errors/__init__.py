@@ -41,7 +41,8 @@
     ├── JournalError            the journal cannot be read or written
     │   ├── LeaseError          another process drives the run
     │   ├── LeaseLostError      another process has taken the run over
-    │   └── CalledOffError      somebody has cancelled the run from another process
+    │   ├── CalledOffError      somebody has cancelled the run from another process
+    │   └── RowTakenError       another run has done the row, or will
     └── ClosedError             used after it was closed
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
@@ -91,6 +92,7 @@ from samovar.errors.tree import LimitError as LimitError
 from samovar.errors.tree import NotFoundError as NotFoundError
 from samovar.errors.tree import RefusedError as RefusedError
 from samovar.errors.tree import ReturnsError as ReturnsError
+from samovar.errors.tree import RowTakenError as RowTakenError
 from samovar.errors.tree import SamovarError as SamovarError
 from samovar.errors.tree import ShellError as ShellError
 from samovar.errors.tree import TemplateError as TemplateError

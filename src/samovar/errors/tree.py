@@ -211,6 +211,12 @@ class LeaseLostError(JournalError):
     code = "lease-lost"
 
 
+class RowTakenError(JournalError):
+    """Another run has done this row of a file already, or may still."""
+
+    code = "row-taken"
+
+
 class CalledOffError(JournalError):
     """Somebody has cancelled the run from another process."""
 

@@ -79,6 +79,8 @@ class PromptRequest:
     another process. It comes before `messages`."""
     is_own: bool = False
     """`session` is a name that nobody wrote: the conversation of this visit alone."""
+    is_from_server: bool = False
+    """A server of tools wants it, while it is called: it is no part of what the visit says."""
     run: str = ""
     """The run's id, for logs."""
     visit: int = 0

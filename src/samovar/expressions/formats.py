@@ -127,7 +127,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
             if not row:
                 continue
             if not names:
-                names = _names(row)
+                names = column_names(row)
                 continue
             if len(row) != len(names):
                 raise ValueError(f"line {reader.line_num} has {counted(len(row), 'value')}, not {len(names)}")
@@ -143,10 +143,11 @@ def names_of(text: str) -> list[str]:
         first = next((row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row), None)
     except csv.Error as error:
         raise ValueError(f"{error} in the first row") from None
-    return _names(first) if first else []
+    return column_names(first) if first else []
 
 
-def _names(row: Sequence[str]) -> list[str]:
+def column_names(row: Sequence[str]) -> list[str]:
+    """The names in the first row of CSV."""
     names = [one.strip() for one in row]
     if not all(names):
         raise ValueError("a column of the first row has no name")

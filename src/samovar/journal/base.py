@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from samovar.generation import TokenCounts
 from samovar.journal.people import AskedPeople, People
+from samovar.journal.row_key import KeptRow, RowKey
+from samovar.journal.run_status import RunStatus as RunStatus
 from samovar.journal.visit_parts import Charges as Charges
 from samovar.journal.visit_parts import Exchange as Exchange
 from samovar.journal.visit_parts import ForkEnds as ForkEnds
@@ -35,33 +36,6 @@ from samovar.journal.visit_parts import KeptVisit as KeptVisit
 from samovar.journal.visit_parts import LoadWait as LoadWait
 from samovar.journal.visit_parts import VisitKey as VisitKey
 from samovar.journal.visit_parts import VisitOutcome as VisitOutcome
-
-
-class RunStatus(StrEnum):
-    """How a run is in the journal."""
-
-    RUNNING = "running"
-    """A process drives it."""
-    INTERRUPTED = "interrupted"
-    """It did not end, and nobody drives it."""
-    WAITING = "waiting"
-    """It waits for a person's answer, and nobody drives it."""
-    COMPLETED = "completed"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    LIMITED = "limited"
-    STUCK = "stuck"
-    CANCELLED = "cancelled"
-    UNKEPT = "unkept"
-    """It went on, but could not be kept any more: nobody knows how it ended, and it cannot continue."""
-
-    @property
-    def is_over(self) -> bool:
-        """It cannot continue."""
-        return self not in _GO_ON
-
-
-_GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +76,8 @@ class RunHead:
     """By name, a keyed hash of each of them, which tells it from another value."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
+    row: RowKey | None = None
+    """The row that it is for; None: it is for no row."""
     given: tuple[str, ...] | None = None
     """The variables that somebody gave, the others being defaults; None: that is not known."""
     origin: RunOrigin | None = None
@@ -139,10 +115,13 @@ class KeptRun(Protocol):
     """One run that this process drives: it holds the lease until it is closed."""
 
     head: RunHead
-    asked: AskedPeople
-    """Its questions."""
     driven_s: float
     """How long it was driven before it was opened; the time in which nobody did does not count."""
+
+    @property
+    def asked(self) -> AskedPeople:
+        """Its questions."""
+        ...
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         """What the journal had of a visit when the run was opened."""
@@ -210,6 +189,8 @@ class Journal(Protocol):
     def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
         """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted.
 
+        Raises `RowTakenError` if it is for a row that another run has completed, or may still.
+
         If somebody wants the run to end, what is within is cancelled, the run is over as cancelled, and
         `CalledOffError` comes out; as with `reopen`.
         """
@@ -219,8 +200,23 @@ class Journal(Protocol):
         """A run that continues. Raises `NotFoundError`, and `LeaseError` while another process drives it."""
         ...
 
+    async def of_row(self, key: RowKey) -> KeptRow | None:
+        """The last run that began for a row; None if none did. Raises `JournalError`."""
+        ...
+
+    async def before_row(self, key: RowKey) -> KeptRow | None:
+        """The last run that completed what a row is about, also for another text of the workflow.
+
+        If none did, the last that began; None if none did.
+        """
+        ...
+
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
         """The newest first."""
+        ...
+
+    def summary(self, run: str) -> RunSummary:
+        """A run as a list has it. Raises `NotFoundError`."""
         ...
 
     def newest(self, workflow: Path) -> RunSummary | None:
@@ -236,6 +232,10 @@ class Journal(Protocol):
 
         `after`: only those with higher numbers; `also`: and those of these numbers.
         """
+        ...
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """How the branches of a run's forks have ended. Raises `NotFoundError`."""
         ...
 
     def steps(self, run: str) -> Iterator[KeptStep]:

@@ -40,6 +40,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.journal.people import KeptQuestion
+from samovar.journal.row_key import RowKey
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
 
@@ -61,6 +62,7 @@ _RECORDS: Mapping[str, type] = {
         RunOrigin,
         Place,
         PromptFigures,
+        RowKey,
         RunError,
         RunHead,
         Sampling,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from samovar.errors import JournalError
+from samovar.journal import rows
 
 VERSION_1 = """
 CREATE TABLE run (
@@ -119,7 +120,15 @@ ALTER TABLE body RENAME TO text;
 """
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
-MIGRATIONS: Sequence[str] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
+MIGRATIONS: Sequence[str] = (
+    VERSION_1,
+    VERSION_2,
+    VERSION_3,
+    VERSION_4,
+    VERSION_5,
+    VERSION_6,
+    rows.TABLE,
+)
 """Each leads from the schema of its number, from 0 on, to the next."""
 
 
@@ -128,10 +137,7 @@ def version_of(connection: Any, place: str) -> int:
 
     Raises `JournalError` for a database that is not a journal, and for a journal of a later version.
     """
-    found, application, tables = (
-        int(connection.execute(query).fetchone()[0])
-        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
-    )
+    found, application, tables = _marks(connection)
     if application != APPLICATION and (application, found, tables) != (0, 0, 0):
         raise JournalError(f"{place} is a database of another program. Name another place with --journal.")
     if found > len(MIGRATIONS):
@@ -140,6 +146,26 @@ def version_of(connection: Any, place: str) -> int:
             f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
         )
     return found
+
+
+def _marks(connection: Any) -> tuple[int, int, int]:
+    """Schema, application and count of tables, all of one moment: another process may be making the file."""
+    is_own = not connection.in_transaction
+    if is_own:
+        connection.execute("BEGIN")
+    try:
+        tables, found, application = (
+            int(connection.execute(query).fetchone()[0])
+            for query in (
+                "SELECT count(*) FROM sqlite_master",
+                "PRAGMA user_version",
+                "PRAGMA application_id",
+            )
+        )
+    finally:
+        if is_own:
+            connection.execute("COMMIT")
+    return found, application, tables
 
 
 def migrate(connection: Any, place: str) -> None:

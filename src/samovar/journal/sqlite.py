@@ -19,8 +19,8 @@ import anyio.to_thread
 
 from samovar.background import beside
 from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
-from samovar.generation import TokenCounts
 from samovar.journal.base import (
+    ForkEnds,
     Intent,
     KeptEnd,
     KeptStep,
@@ -34,15 +34,15 @@ from samovar.journal.connecting import reading
 from samovar.journal.leases import LEASE_S, owner, renew_always
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
+from samovar.journal.row_key import KeptRow, RowKey
+from samovar.journal.rows import begin_row, earlier, newest, put_row
+from samovar.journal.sqlite_opened import Opened, forks_of, opened
 from samovar.journal.sqlite_people import CANCELLED, Looking, SqlitePeople
-from samovar.journal.sqlite_run import Opened, SqliteRun, opened
+from samovar.journal.sqlite_run import SqliteRun
+from samovar.journal.summaries import SUMMARY, summary_of
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
-_SUMMARY = (
-    "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
-    "reasoning, message, path, folder, owner, until_s, origin FROM run"
-)
 _VISITS = (
     "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
     "WHERE run = (SELECT number FROM run WHERE id = ?) "
@@ -86,6 +86,8 @@ class SqliteJournal:
         writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
+            if head.row is not None:
+                begin_row(connection, head.row)
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
                 "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
@@ -105,14 +107,17 @@ class SqliteJournal:
                 ),
             )
             number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            if head.row is not None:
+                put_row(connection, number, head.row)
             self._texts.keep(connection, number, kept)
             return number
 
-        number = await writer.write(insert)
+        with anyio.CancelScope(shield=True):  # once it is written, somebody must give it back
+            number = await writer.write(insert)
         if self._retention is not None:
             writer.when_idle(Pruner(self._texts, self._retention).step)
-        earlier = Opened(number=number, lease=1)
-        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as run:
+        new = Opened(number=number, lease=1)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, new)) as run:
             yield run
 
     @asynccontextmanager
@@ -129,10 +134,7 @@ class SqliteJournal:
                 raise NotFoundError("run", run)
             number, lease, holder, until_s, status = found
             if status == RunStatus.UNKEPT:
-                raise JournalError(
-                    f"Run {run} went on without being kept. What it did then is not known, and so it cannot "
-                    "continue."
-                )
+                raise JournalError(f"Run {run} went on without being kept: nobody knows what it did then.")
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
@@ -146,9 +148,10 @@ class SqliteJournal:
             )
             return number, lease + 1
 
-        number, lease = await writer.write(take, is_synced=True)
-        head, earlier = self.head(run), self._earlier(run, number, lease)
-        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, earlier)) as driven:
+        with anyio.CancelScope(shield=True):
+            number, lease = await writer.write(take, is_synced=True)
+        head, kept = self.head(run), self._earlier(run, number, lease)
+        async with self._driven(SqliteRun(writer, self._texts, self._looking, head, kept)) as driven:
             yield driven
 
     def _earlier(self, run: str, number: int, lease: int) -> Opened:
@@ -177,7 +180,8 @@ class SqliteJournal:
     async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async def call_off() -> None:
             await run.asked.cancelled()
-            raise CalledOffError(CANCELLED)
+            if not run.is_over:
+                raise CalledOffError(CANCELLED)
 
         try:
             async with beside(lease=partial(renew_always, run.renew), wish=call_off):
@@ -194,6 +198,16 @@ class SqliteJournal:
         if self._writer is None:
             self._writer = self._open_writer(self.file)
         return self._writer
+
+    async def of_row(self, key: RowKey) -> KeptRow | None:
+        """See `base.Journal`."""
+        found: KeptRow | None = await (await self._open()).write(lambda connection: newest(connection, key))
+        return found
+
+    async def before_row(self, key: RowKey) -> KeptRow | None:
+        """See `base.Journal`."""
+        found: KeptRow | None = await (await self._open()).write(lambda connection: earlier(connection, key))
+        return found
 
     async def _open(self) -> Writer:
         if self._writer is None:  # it may have to wait for another process: in a thread that may
@@ -212,11 +226,17 @@ class SqliteJournal:
             if connection is None:
                 return
             rows = connection.execute(
-                f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
+                f"{SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
             ).fetchall()
         now_s = time.time()
         for row in rows:
-            yield _summary(row, now_s)
+            yield summary_of(row, now_s)
+
+    def summary(self, run: str) -> RunSummary:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            row = connection.execute(f"{SUMMARY} WHERE id = ?", (run,)).fetchone()
+        return summary_of(row, time.time())
 
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
@@ -224,9 +244,9 @@ class SqliteJournal:
             if connection is None:
                 return None
             row = connection.execute(
-                f"{_SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
+                f"{SUMMARY} WHERE path = ? ORDER BY started_at DESC, number DESC LIMIT 1", (str(workflow),)
             ).fetchone()
-        return None if row is None else _summary(row, time.time())
+        return None if row is None else summary_of(row, time.time())
 
     def head(self, run: str) -> RunHead:
         """See `base.Journal`."""
@@ -242,6 +262,12 @@ class SqliteJournal:
         with self._reading(run) as connection:
             for row in connection.execute(_VISITS, (run, after, json.dumps(also))):
                 yield self._visit(connection, row)
+
+    def forks(self, run: str) -> Iterator[ForkEnds]:
+        """See `base.Journal`."""
+        with self._reading(run) as connection:
+            [number] = connection.execute("SELECT number FROM run WHERE id = ?", (run,)).fetchone()
+            yield from forks_of(connection, number)
 
     def steps(self, run: str) -> Iterator[KeptStep]:
         """See `base.Journal`."""
@@ -277,25 +303,3 @@ class SqliteJournal:
             is_repeatable=bool(repeatable),
         )
         return KeptVisit(intent=intent, outcome=self._texts.value(connection, outcome, digest))
-
-
-def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
-    status = RunStatus(row[2])
-    if status is RunStatus.RUNNING and (row[14] is None or row[15] <= now_s):
-        status = RunStatus.INTERRUPTED
-    return RunSummary(
-        id=row[0],
-        workflow=row[1],
-        path=None if row[12] is None else Path(row[12]),
-        folder=row[13],
-        status=status,
-        started_at=row[3],
-        touched_at=row[4],
-        ended_at=row[5],
-        visits=row[6],
-        tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
-        message=row[11],
-        owner=row[14] or "",
-        until_s=row[15],
-        origin=row[16],
-    )

@@ -1,18 +1,15 @@
 """One run in the journal on disk, for the process that drives it.
 
-Above: `sqlite.py`, which opens it. Below: the writer, texts. Each write looks at the lease first.
+Above: `sqlite.py`, which opens it. Below: `held.py`, which holds its lease; the writer, texts.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from samovar.errors import JournalError, LeaseLostError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     ForkEnds,
@@ -25,15 +22,16 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
-from samovar.journal.codec import from_json, to_json
+from samovar.journal.codec import to_json
+from samovar.journal.held import HeldRun
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
-from samovar.journal.leases import LEASE_S
-from samovar.journal.sqlite_people import Looking, SqliteAsked, answers_of
+from samovar.journal.rows import end_row
+from samovar.journal.sqlite_opened import Opened
+from samovar.journal.sqlite_people import Looking, SqliteAsked
 from samovar.journal.texts import Texts, cut
 from samovar.journal.writer import Writer
 
-log = logging.getLogger(__name__)
 MOST_STEPS = 200
 """Steps that wait for the next write."""
 
@@ -47,51 +45,21 @@ _GIVE_UP = (
 _LAST = "\U0010ffff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """What the journal has of a run when it is opened."""
-
-    number: int
-    """Of its row."""
-    lease: int
-    visits: Sequence[KeptVisit] = ()
-    answers: Mapping[VisitKey, str] = field(default_factory=dict)
-    forks: Mapping[VisitKey, ForkEnds] = field(default_factory=dict)
-    driven_s: float = 0.0
-
-
-def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]) -> Opened:
-    """What is there of a run besides its visits."""
-    rows = connection.execute("SELECT ends FROM fork WHERE run = ?", (number,)).fetchall()
-    [driven_s] = connection.execute("SELECT driven_s FROM run WHERE number = ?", (number,)).fetchone()
-    return Opened(
-        number=number,
-        lease=lease,
-        visits=visits,
-        answers=answers_of(connection, number),
-        forks={fork.key: fork for fork in (from_json(row[0]) for row in rows)},
-        driven_s=driven_s,
-    )
-
-
-class SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over, how many visits there are, and what is not written
-    yet: steps, and for how long it was driven."""
+class SqliteRun(HeldRun):
+    """See `base.KeptRun`. Mutable: how many visits there are, and the steps that are not written yet."""
 
     def __init__(
         self, writer: Writer, texts: Texts, looking: Looking, head: RunHead, earlier: Opened
     ) -> None:
-        self.head, self.kept = head, earlier.visits
+        super().__init__(writer, head, earlier.number, earlier.lease)
+        self.kept = earlier.visits
         self.driven_s = earlier.driven_s
         self.asked = SqliteAsked(writer, looking, earlier.number, self._check, earlier.answers)
-        self._writer, self._texts = writer, texts
-        self._number, self._lease = earlier.number, earlier.lease
+        self._texts = texts
         self._known = {one.intent.key: one for one in earlier.visits}
         self._forks = earlier.forks
-        self._is_over = False
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
-        self._counted_s = time.monotonic()
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
         return self._known.get(key)
@@ -155,8 +123,9 @@ class SqliteRun:
                     self._number,
                 ),
             )
-            for mark in "" if within is None else "/[":
-                self._give_up(connection, within + mark, key.line)
+            if within is not None:
+                for mark in "/[":
+                    self._give_up(connection, within + mark, key.line)
 
         reach(KillPoint.BEFORE_OUTCOME)
         await self._writer.write(update)
@@ -196,13 +165,16 @@ class SqliteRun:
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         now_s, steps = time.time(), self._take_steps()
-        kept = None if ending is None else cut(ending)
+        result = None if ending is None else ending.result
+        kept = None if ending is None else cut(replace(ending, result=None))
 
         def update(connection: Any) -> None:
             self._check(connection)
             self._write_steps(connection, steps)
             if kept is not None:
                 self._texts.keep(connection, self._number, kept)
+            if result is not None:
+                end_row(connection, self._number, result)
             connection.execute(
                 "UPDATE run SET status = ?, message = ?, ended_at = ?, touched_at = ?, owner = NULL, "
                 "until_s = 0, wish = NULL, ending = ?, ending_text = ?, driven_s = driven_s + ? "
@@ -221,71 +193,14 @@ class SqliteRun:
 
         reach(KillPoint.END)
         await self._writer.write(update)
-        self._is_over = True
+        self.is_over = True
 
     def key(self) -> bytes:
         return key_beside(self._writer.file)
 
-    async def abandon(self, message: str) -> None:
-        now_s = time.time()
-
-        def update(connection: Any) -> None:
-            connection.execute(
-                "UPDATE run SET status = ?, message = ?, touched_at = ?, owner = NULL, until_s = 0 "
-                "WHERE number = ? AND lease = ?",
-                (RunStatus.UNKEPT, message, now_s, self._number, self._lease),
-            )
-
-        await self._writer.write(update, is_synced=True)
-        self._is_over = True
-
-    async def renew(self) -> None:
-        """The lease is good for another while. Raises `LeaseLostError`.
-
-        If it cannot be written the next time may do; the lease decides, as for a process that was stopped.
-        """
-
-        def update(connection: Any) -> None:
-            if not self._is_over:
-                self._check(connection)
-                now_s = time.time()
-                connection.execute(
-                    "UPDATE run SET until_s = ?, touched_at = ?, driven_s = driven_s + ? WHERE number = ?",
-                    (now_s + LEASE_S, now_s, self._since_counted_s(), self._number),
-                )
-
-        try:
-            await self._writer.write(update)
-        except LeaseLostError:
-            raise
-        except JournalError as error:
-            log.warning("The lease of run %s is not renewed: %s", self.head.id, error)
-
-    def give_back(self) -> None:
-        """Nobody drives the run any more, unless it is over. If that cannot be kept, its lease runs out."""
-        if self._is_over:
-            return
-
+    def _rest(self) -> Callable[[Any], None]:
         steps = self._take_steps()
-
-        def update(connection: Any) -> None:
-            cursor = connection.execute(
-                "UPDATE run SET owner = NULL, until_s = 0, status = ?, driven_s = driven_s + ? "
-                "WHERE number = ? AND lease = ?",
-                (RunStatus.INTERRUPTED, self._since_counted_s(), self._number, self._lease),
-            )
-            if cursor.rowcount:
-                self._write_steps(connection, steps)
-
-        try:
-            self._writer.write_now(update)
-        except JournalError as error:
-            log.warning("The lease of run %s is not given back: %s", self.head.id, error)
-
-    def _since_counted_s(self) -> float:
-        """How long the run was driven since this was asked before."""
-        before_s, self._counted_s = self._counted_s, time.monotonic()
-        return self._counted_s - before_s
+        return lambda connection: self._write_steps(connection, steps)
 
     def _take_steps(self) -> list[KeptStep]:
         taken, self._steps = self._steps, []
@@ -299,12 +214,4 @@ class SqliteRun:
                 "INSERT OR IGNORE INTO step (run, path, line, nth, target, label, at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (self._number, source.path, source.line, source.nth, one.target or "", one.label, one.at),
-            )
-
-    def _check(self, connection: Any) -> None:
-        """Raises `LeaseLostError` if another process drives the run by now."""
-        lease = connection.execute("SELECT lease FROM run WHERE number = ?", (self._number,)).fetchone()
-        if lease is None or lease[0] != self._lease:
-            raise LeaseLostError(
-                f"Run {self.head.id} was taken over by another process (this one is {os.getpid()})."
             )

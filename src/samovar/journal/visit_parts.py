@@ -162,6 +162,8 @@ class KeptEnd:
     variables: Mapping[str, object]
     is_concealed: bool = False
     """As in `VisitOutcome`."""
+    result: str | None = None
+    """Of a row that completed: what it was for, as JSON, without secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def prepare(
     if isinstance(workflow, str):
         is_named = not library.is_path(workflow)
         workflow = library.workflow(workflow, lenient=run.lenient)
-    given = _from_environment(workflow, run.environment) | dict(given)
+    given = with_environment(workflow, given, run)
     warnings = _check(workflow, library, given, unfit_executors(workflow, library, settings, run))
     gate = open_gate(
         workflow,
@@ -70,7 +70,7 @@ def prepare(
         allows_effects=not run.no_effects,
         allow=allow,
     )
-    variables = _bound(workflow, given, settings, ask)
+    variables = bound(workflow, given, settings, ask)
     if needs_models:
         _check_programs(workflow, library)
         check_executors(workflow, library, settings, run)
@@ -79,11 +79,11 @@ def prepare(
     return Prepared(workflow=workflow, variables=variables, models=models, gate=gate, warnings=warnings)
 
 
-def _bound(
+def bound(
     workflow: Workflow,
     given: Mapping[str, object],
     settings: Settings,
-    ask: Callable[[Parameter], object] | None,
+    ask: Callable[[Parameter], object] | None = None,
 ) -> dict[str, object]:
     """The variables to begin with. Raises `UsageError`, also for a value that is too large."""
     with limited(settings.value_bytes):
@@ -106,10 +106,12 @@ def _check_programs(workflow: Workflow, library: Library) -> None:
                     )
 
 
-def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:
-    """Texts of secret parameters that say which variable of the environment has them, and it is set."""
-    named = ((one, environment.get(one.from_env, "")) for one in workflow.parameters if one.from_env)
-    return {parameter.name: text for parameter, text in named if text}
+def with_environment(
+    workflow: Workflow, given: Mapping[str, object], run: RunnerSettings
+) -> dict[str, object]:
+    """What is given, and texts of secret parameters from the variables of the environment that they name."""
+    named = ((one, run.environment.get(one.from_env, "")) for one in workflow.parameters if one.from_env)
+    return {parameter.name: text for parameter, text in named if text} | dict(given)
 
 
 def _check(

@@ -29,6 +29,7 @@ def question_of(asking: Asking, secrets: Secrets, *, run: str, visit: int, path:
             mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
         ),
         choices=asking.choices,
+        is_from_server=asking.is_from_server,
         default=asking.default,
     )
 
@@ -41,11 +42,11 @@ async def ask_person(
     Raises `WaitsForPersonError`.
     """
     user = services.outside.user
-    given = services.answers.next(question.path)
-    if given is not None or (services.yes and question.is_approval):
-        reply = YES if given is None else Reply(given)
-        user.answered(question, reply)
-        return reply
+    given = None if question.is_from_server else services.answers.next(question.path)
+    if given is not None or (services.yes and question.is_approval and not question.is_from_server):
+        before = YES if given is None else Reply(given)
+        user.answered(question, before)
+        return before
 
     async def ask_here() -> Reply | None:
         async with services.asking:  # one question at a time

@@ -5,6 +5,7 @@ Above: the runner, the doors. Below: the journal's contract.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,15 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
-from samovar.journal.base import Journal, KeptRun, RunHead, RunOrigin
+from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin
+from samovar.journal.row_key import RowKey
 from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
+from samovar.running.references import References
+from samovar.running.run import Run
 from samovar.running.uncertain import Decisions
 from samovar.running.unkept import BestEffort
+from samovar.values import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class Keeping:
     """The texts of these files."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
+    row: RowKey | None = None
+    """The row of a file that the run is for; None: it is for none."""
     given: tuple[str, ...] | None = None
     """The variables that somebody gave; None: that is not known."""
     origin: RunOrigin | None = None
@@ -72,6 +79,7 @@ async def kept_run(
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
+        row=keeping.row,
         given=keeping.given,
         origin=keeping.origin,
     )
@@ -91,3 +99,14 @@ async def kept_run(
         if keeping.is_outline:
             begun = Outlined(begun)
         yield begun if keeping.lose is None else BestEffort(begun, keeping.lose)
+
+
+def kept_end(journal: KeptRun, run: Run, variables: Mapping[str, object], references: References) -> KeptEnd:
+    """What is kept of a run that ends; of a row also what it is for, if it completes."""
+    end = references.conceal(KeptEnd(variables=variables, is_concealed=not references.is_empty))
+    return end if journal.head.row is None else replace(end, result=_result(run, variables))
+
+
+def _result(run: Run, variables: Mapping[str, object]) -> str:
+    value = run.hidden.copy_value(plain(run.result_of(variables)))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

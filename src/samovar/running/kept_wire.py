@@ -23,7 +23,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.running.references import named
-from samovar.running.wire import Object, error_to_wire, options_to_wire, tokens_to_wire
+from samovar.running.wire import Object, error_to_wire, given_options_to_wire, tokens_to_wire
 from samovar.values import plain
 
 FORMAT = "samovar-run"
@@ -34,14 +34,14 @@ VERSION = 1
 def kept_run_to_wire(journal: Journal, found: RunSummary) -> Object:
     """All that the journal has of a run."""
     head, end = journal.head(found.id), journal.ending(found.id)
-    visits = [named_visit(one) for one in journal.visits(found.id)]
+    visits = list(journal.visits(found.id))
     return {
         "format": FORMAT,
         "version": VERSION,
         **summary_to_wire(found),
         "given": plain(head.variables),
         "secrets": list(head.secrets),
-        "variables": plain(_variables(head, visits, end)),
+        "variables": _variables(head, visits, end),
         "sources": dict(head.sources),
         "states": [visit_to_wire(one, found.status) for one in visits],
         "steps": [_step(one) for one in journal.steps(found.id)],
@@ -65,22 +65,20 @@ def summary_to_wire(one: RunSummary) -> Object:
     }
 
 
-def named_visit(one: KeptVisit) -> KeptVisit:
-    """A visit with the names of secrets in place of them."""
-    if one.outcome is None or not one.outcome.is_concealed:
-        return one
-    return KeptVisit(intent=one.intent, outcome=named(one.outcome))
-
-
-def _variables(head: RunHead, visits: Iterable[KeptVisit], end: KeptEnd | None) -> Mapping[str, object]:
+def _variables(head: RunHead, visits: Iterable[KeptVisit], end: KeptEnd | None) -> Object:
     """Those at the end; of a run that is not over, those that its own states have set so far."""
     if end is not None:
-        return (named(end) if end.is_concealed else end).variables
-    found = dict(head.variables)
+        return _told(end.variables, end)
+    found = _told(head.variables)
     for one in visits:
         if one.outcome is not None and not set("/[") & set(one.intent.key.path):
-            found |= one.outcome.sets
+            found |= _told(one.outcome.sets, one.outcome)
     return found
+
+
+def _told(variables: Mapping[str, object], kept: VisitOutcome | KeptEnd | None = None) -> Object:
+    wire: Any = plain(variables)
+    return named(wire) if kept is not None and kept.is_concealed else wire
 
 
 def _step(one: KeptStep) -> Object:
@@ -106,9 +104,12 @@ def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Obj
         "visit": intent.key.nth,
         "verb": intent.verb,
         "entered_at": intent.entered_at,
-        "status": begun if outcome is None else "failure" if outcome.error else "success",
+        "status": begun if outcome is None else _status(outcome),
     }
-    return wire if outcome is None else wire | _outcome(outcome)
+    if outcome is None:
+        return wire
+    told = _outcome(outcome)
+    return wire | (named(told) if outcome.is_concealed else told)
 
 
 def _outcome(outcome: VisitOutcome) -> Object:
@@ -135,7 +136,7 @@ def _outcome(outcome: VisitOutcome) -> Object:
             "executor": figures.executor or None,
             "finish_reason": str(figures.finish_reason),
             "first_token_s": figures.first_token_s,
-            "options": options_to_wire(figures.options),
+            "options": given_options_to_wire(figures.options),
             "cost": figures.cost,
         }
     return wire
@@ -181,3 +182,9 @@ def memory_curve(states: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]
         (state["left_at"], state["memory_bytes"]) for state in states if state.get("memory_bytes") is not None
     )
     return sorted(found)
+
+
+def _status(outcome: VisitOutcome) -> str:
+    if outcome.is_given_up:
+        return "cancelled"
+    return "failure" if outcome.error else "success"

@@ -71,6 +71,10 @@ class Loop:
         await give_others_a_turn()
         return visited.outcome, visited.error
 
+    def visit_context(self, frame: Frame, state: State, entry: BegunVisit) -> VisitContext:
+        """What a visit that begins in no diagram may use."""
+        return self._visiting.context(frame, state, entry)
+
     async def inside(self, frame: Frame, body: Body) -> End:
         """Drives the inner diagram of a composite for one item of a list."""
         return await self._drive(frame, body.first, until=body.exit)
@@ -158,12 +162,14 @@ class Loop:
         frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
         frame.leave_to_branches(state)
         journal = self._services.journal
-        kept = journal.fork_of(entry.key) if journal else None
+        own = kept = journal.fork_of(entry.key) if journal else None
+        if own is None and (earlier := self._services.earlier) is not None:
+            kept = earlier.fork_of(frame, entry.key)
         arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames), kept)
         with self._services.waiting.forked(len(started)) as tasks:
             await self._branches(frame, fork, frames, arrivals, tasks)
         frame.strand.follow(one.strand for one in frames.values())
-        if journal is not None and kept is None and not arrivals.all_came:
+        if journal is not None and own is None and not arrivals.all_came:
             await journal.decide(arrivals.kept(entry.key, frame.strand.prefix))
         value_bytes = self._services.settings.value_bytes
         if arrivals.end is not None:

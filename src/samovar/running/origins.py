@@ -13,6 +13,7 @@ from typing import Protocol
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Charges,
+    ForkEnds,
     Journal,
     KeptRun,
     KeptVisit,
@@ -47,6 +48,10 @@ class Earlier(Protocol):
         """The visit, if the earlier run was interrupted in it, and it may not simply be done again."""
         ...
 
+    def fork_of(self, frame: Frame, key: VisitKey) -> ForkEnds | None:
+        """How the branches that began with a visit ended there, if that decides how they end here."""
+        ...
+
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
         """The visits that one of the earlier run is made of."""
         ...
@@ -70,10 +75,11 @@ class BranchedFrom:
 
     compares = False
 
-    def __init__(self, kept: Iterable[KeptVisit], origin: RunOrigin) -> None:
+    def __init__(self, kept: Iterable[KeptVisit], forks: Iterable[ForkEnds], origin: RunOrigin) -> None:
         assert origin.at is not None
         self.run = origin.run
         self._known = {one.intent.key: one for one in kept}
+        self._forks = {one.key: one for one in forks}
         self._at, self._variables = origin.at, origin.variables
 
     def arrive(self, frame: Frame, key: VisitKey) -> None:
@@ -95,6 +101,14 @@ class BranchedFrom:
     def begun(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
         found = None if frame.strand.is_past else self._known.get(key)
         return found if found and not found.outcome and not found.intent.is_repeatable else None
+
+    def fork_of(self, frame: Frame, key: VisitKey) -> ForkEnds | None:
+        fork = None if frame.strand.is_past else self._forks.get(key)
+        if fork is None or not self._at.path.startswith(fork.prefix):
+            return fork
+        around = f"{key.line}/" if key.line else ""
+        lines = tuple(f"{around}{branch}/" for branch in fork.ends)
+        return None if f"{self._at.line}/".startswith(lines) else fork
 
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
         return [one for one in self._known.values() if is_within(one.intent.key, key) and one.outcome]
@@ -141,6 +155,9 @@ class RunAgain:
     def begun(self, frame: Frame, key: VisitKey) -> KeptVisit | None:
         return None
 
+    def fork_of(self, frame: Frame, key: VisitKey) -> ForkEnds | None:
+        return None
+
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
         return ()
 
@@ -167,8 +184,8 @@ def earlier_of(journal: Journal | None, run: KeptRun | None) -> Earlier | None:
         return None
     kept = [one for one in journal.visits(origin.run) if not (one.outcome and one.outcome.is_given_up)]
     if origin.at is not None:
-        return BranchedFrom(kept, origin)
-    status = next((one.status for one in journal.runs() if one.id == origin.run), None)
+        return BranchedFrom(kept, journal.forks(origin.run), origin)
+    status = journal.summary(origin.run).status
     return RunAgain(kept, origin.run, run.kept, is_complete=status is RunStatus.COMPLETED)
 
 

@@ -29,13 +29,13 @@ _REFERENCE = re.compile(r"\x00(?:e|[sn]([^#\x00]*)[^\x00]*\x00)")
 T = TypeVar("T")
 
 
-def named(value: T) -> T:
-    """A copy of what was concealed for people: `[secret NAME]` in place of each reference."""
-    return References()._walk(value, _named_text)  # type: ignore[return-value]
-
-
-def _named_text(text: str) -> str:
-    return _REFERENCE.sub(_name_of, text) if _MARK in text else text
+def named(plain: Any) -> Any:
+    """What was concealed, in types that JSON has, for people: `[secret NAME]` in place of each reference."""
+    if isinstance(plain, str):
+        return _REFERENCE.sub(_name_of, plain) if _MARK in plain else plain
+    if isinstance(plain, dict):
+        return {named(key): named(one) for key, one in plain.items()}
+    return [named(one) for one in plain] if isinstance(plain, list) else plain
 
 
 def _name_of(found: re.Match[str]) -> str:

@@ -202,11 +202,13 @@ class Run:
 
         None if the run did not complete, or has neither. A secret in it is not hidden.
         """
-        if self.ending is not Ending.COMPLETED:
-            return None
+        return self.result_of(self.variables) if self.ending is Ending.COMPLETED else None
+
+    def result_of(self, variables: Mapping[str, object]) -> object:
+        """The same for a run that ends as completed with these variables."""
         if self.returns is not None:
-            return plain(self.returns.of(self.variables))
-        return plain(self.variables.get("result")) if self.names_result else self.answer
+            return plain(self.returns.of(variables))
+        return plain(variables.get("result")) if self.names_result else self.answer
 
     @property
     def warnings(self) -> tuple[Warned, ...]:

@@ -21,7 +21,7 @@ from samovar.config.known_keys import keys_of
 from samovar.errors import CalledOffError, SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.journal.base import KeptEnd, KeptRun, RunStatus
+from samovar.journal.base import KeptRun, RunStatus
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE as ABORT_FILE
 from samovar.running.abort_files import OWN_ABORT_FILE as OWN_ABORT_FILE
@@ -30,7 +30,7 @@ from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
-from samovar.running.keeping import kept_run
+from samovar.running.keeping import kept_end, kept_run
 from samovar.running.loop import Loop
 from samovar.running.origins import earlier_of
 from samovar.running.prepared import Prepared
@@ -109,7 +109,7 @@ class _Driven:
         self.limits = limits_of(workflow.limits, runner.settings)
         self.keys = keys_of(self.settings.settings)
         self.started = RunStarted(
-            run=goes_on.id if goes_on else _new_id(now_s),
+            run=goes_on.id if goes_on else new_id(now_s),
             workflow=workflow.name,
             path=workflow.path,
             secrets=workflow.secret_names,
@@ -176,32 +176,16 @@ class _Driven:
             yield self.settings.outside.in_place_of(servers)
 
     def _services(self, connection: Connection, servers: Servers, journal: KeptRun | None) -> Services:
-        settings = self.settings
-        return Services(
-            run=self.recorder.record.id,
-            library=self.runner.library,
-            folder=settings.folder,
-            settings=settings.settings,
-            surroundings=settings.surroundings,
-            connection=connection,
-            outside=replace(self.outside, servers=servers),
-            make_tools=ToolsOfVisit,
-            yes=settings.yes,
-            answers=GivenAnswers(settings.answers),
+        outside = replace(self.outside, servers=servers)
+        return replace(
+            services_of(self.runner, self.recorder, outside, connection),
             gate=self.prepared.gate,
-            allows_effects=not settings.no_effects,
-            asking=anyio.Lock(),
-            tell=self.recorder.tell,
-            secrets=self.recorder.secrets,
-            references=References.of(self.keys),
-            time_s=self.recorder.time_s,
-            computer=Computer(settings.settings.value_bytes),
             journal=journal,
             earlier=earlier_of(self.keeping.journal if self.keeping else None, journal),
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
-            waiting=Waiting(journal, parks=settings.waits),
+            waiting=Waiting(journal, parks=self.settings.waits),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -228,8 +212,8 @@ class _Driven:
 
     async def _keep_end(self, journal: KeptRun, end: End, frame: Frame, references: References) -> None:
         message = self.recorder.secrets.mask(end.error.message) if end.error else ""
-        ending = KeptEnd(variables=frame.variables, is_concealed=not references.is_empty)
-        await journal.end(RunStatus(end.ending), message, references.conceal(ending))
+        ending = kept_end(journal, self.recorder.record, frame.variables, references)
+        await journal.end(RunStatus(end.ending), message, ending)
 
     def _record_end(self, end: End, frame: Frame, *, quietly: bool = False) -> None:
         event = RunEnded(
@@ -244,6 +228,30 @@ class _Driven:
             self.recorder.tell(event)
 
 
+def services_of(runner: Runner, recorder: Recorder, outside: Outside, connection: Connection) -> Services:
+    """What visits use that are made with the settings of a runner, and kept in no journal."""
+    settings = runner.settings
+    return Services(
+        run=recorder.record.id,
+        library=runner.library,
+        folder=settings.folder,
+        settings=settings.settings,
+        surroundings=settings.surroundings,
+        connection=connection,
+        outside=outside,
+        make_tools=ToolsOfVisit,
+        yes=settings.yes,
+        answers=GivenAnswers(settings.answers),
+        allows_effects=not settings.no_effects,
+        asking=anyio.Lock(),
+        tell=recorder.tell,
+        secrets=recorder.secrets,
+        references=References.of(keys_of(settings.settings)),
+        time_s=recorder.time_s,
+        computer=Computer(settings.settings.value_bytes),
+    )
+
+
 def _left(waits: WaitsForPersonError) -> End:
     path = waits.questions[0].path
     return End(ending=Ending.WAITING, error=RunError(code="waiting", message=str(waits), state=path))
@@ -253,5 +261,6 @@ def _unmeasured() -> int | None:
     return None
 
 
-def _new_id(now_s: float) -> str:
+def new_id(now_s: float) -> str:
+    """For a run that begins at that time, in seconds since 1970."""
     return f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"

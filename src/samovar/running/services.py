@@ -52,7 +52,7 @@ class Services:
     """Nobody is asked for a yes or a no."""
     answers: GivenAnswers
     """What questions of the run are answered without asking."""
-    gate: Gate
+    gate: Gate = field(default_factory=Gate)
     """Which sub-workflows may be run."""
     allows_effects: bool
     """False: an action with an effect is refused."""

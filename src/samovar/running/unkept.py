@@ -8,6 +8,7 @@ is told that the run is not kept any more, and before that is known, nothing is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from samovar.errors import JournalError, LeaseLostError
 from samovar.journal.base import (
@@ -22,6 +23,20 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
+from samovar.journal.people import AskedPeople, KeptQuestion
+
+T = TypeVar("T")
+
+
+class _AskedAtBest:
+    """See `journal.people.AskedPeople`: a question that cannot be kept is asked here alone."""
+
+    def __init__(self, run: BestEffort, asked: AskedPeople) -> None:
+        self._run, self._asked = run, asked
+        self.was_answered, self.answered = asked.was_answered, asked.answered
+
+    async def ask(self, question: KeptQuestion) -> str | None:
+        return await self._run.tried(lambda: self._asked.ask(question))
 
 
 class BestEffort:
@@ -30,7 +45,7 @@ class BestEffort:
     def __init__(self, run: KeptRun, lose: Callable[[JournalError], None]) -> None:
         """`lose`: told once, with the reason, if the run is not kept any more."""
         self.head: RunHead = run.head
-        self.asked, self.driven_s = run.asked, run.driven_s
+        self.asked, self.driven_s = _AskedAtBest(self, run.asked), run.driven_s
         self._run, self._lose = run, lose
         self._lost: JournalError | None = None
         self._is_abandoned = False
@@ -44,7 +59,7 @@ class BestEffort:
 
     async def intend(self, intent: Intent) -> None:
         """Raises `JournalError` before what may not be repeated, if the journal would not know of it."""
-        await self._try(lambda: self._run.intend(intent))
+        await self.tried(lambda: self._run.intend(intent))
         if self._lost is None or intent.is_repeatable:
             return
         await self._abandon()
@@ -55,19 +70,19 @@ class BestEffort:
             ) from self._lost
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
-        await self._try(lambda: self._run.leave(key, outcome, within=within))
+        await self.tried(lambda: self._run.leave(key, outcome, within=within))
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return self._run.fork_of(key)
 
     async def decide(self, fork: ForkEnds) -> None:
-        await self._try(lambda: self._run.decide(fork))
+        await self.tried(lambda: self._run.decide(fork))
 
     async def step(self, step: KeptStep) -> None:
-        await self._try(lambda: self._run.step(step))
+        await self.tried(lambda: self._run.step(step))
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
-        await self._try(lambda: self._run.end(status, message, ending))
+        await self.tried(lambda: self._run.end(status, message, ending))
         await self._abandon()
 
     def key(self) -> bytes:
@@ -76,17 +91,19 @@ class BestEffort:
     async def abandon(self, message: str) -> None:
         await self._run.abandon(message)
 
-    async def _try(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def tried(self, write: Callable[[], Awaitable[T]]) -> T | None:
+        """What a write gives; None if the run is not kept (any more)."""
         if self._lost is not None:
-            return
+            return None
         try:
-            await write()
+            return await write()
         except LeaseLostError:
             raise
         except JournalError as error:
             self._lost = error
             self._lose(error)
             await self._abandon()
+            return None
 
     async def _abandon(self) -> None:
         if self._lost is None or self._is_abandoned:

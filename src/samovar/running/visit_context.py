@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from samovar.actions.attempts import nobody
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.effects import (
@@ -66,6 +67,8 @@ class VisitContext(VisitEffects):
     """What was asked of models and answered, for the journal."""
     failed: list[PromptFigures] = field(default_factory=list)
     """Of attempts that were followed by another, for the journal."""
+    aside: list[PromptReply] = field(default_factory=list)
+    """What servers had the model write, for the journal."""
     loads: dict[str, list[float]] = field(default_factory=dict)
     """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
@@ -80,6 +83,7 @@ class VisitContext(VisitEffects):
             settings=services.settings,
             surroundings=services.surroundings,
             ask=self.ask,
+            ask_aside=self.ask_aside,
             run_workflow=self.run_workflow,
             run_items=self.run_items,
             ask_user=self.ask_user,
@@ -179,6 +183,18 @@ class VisitContext(VisitEffects):
         if self.services.journal is not None:
             said.has_said(request.session, request.fork, self.stamp)
             self.exchanges.append(answered(asked, reply))
+        return reply
+
+    async def ask_aside(self, request: PromptRequest) -> PromptReply:
+        """Raises `PastLimitError`. Whoever answers does nothing itself."""
+        messages = tuple(self._marked(message) for message in request.messages)
+        request = replace(
+            request, messages=messages, run=self.services.run, visit=self.number, allows_effects=False
+        )
+        connection = self.services.connection
+        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=nobody))
+        self.aside.append(reply)
+        self.spending.spend(tokens=reply.tokens.generated, cost=reply.cost)
         return reply
 
     def _marked(self, message: Message) -> Message:

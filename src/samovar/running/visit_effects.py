@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from samovar.actions.base import Action
 from samovar.actions.effects import (
     AsksUser,
     FindsFiles,
@@ -54,7 +55,8 @@ class VisitEffects:
 
     @property
     def _at(self) -> VisitOf:
-        return VisitOf(run=self.services.run, number=self.number)
+        path = self.frame.prefix + self.state.name
+        return VisitOf(run=self.services.run, number=self.number, path=path)
 
     async def run_command(self, command: Command) -> CommandResult:
         action = self.state.action
@@ -88,19 +90,21 @@ class VisitEffects:
         question = question_of(asking, services.secrets, run=services.run, visit=self.number, path=path)
         by = self._asks(asking)
         is_given = services.answers.has(path) or (services.yes and asking.is_approval)
+        is_given = is_given and not asking.is_from_server
         self.deciding.of_question(question if by is not None and not is_given else None)
         return await ask_person(services, question, self._ask_person, by)
 
     def _asks(self, asking: Asking) -> AskedBy | None:
         """For a question that may wait for its answer: not in the midst of a prompt."""
         action, now_s = self.state.action, self.services.outside.clock.now_s()
-        if action is None or not action.asks_person or asking.kind == "tool":
+        if not isinstance(action, Action) or asking.kind == "tool" or asking.is_from_server:
+            return None
+        if not any(one.asks_person for one in action.variants):
             return None
         limit_s = positive_duration_s(action.timeout.of(self.frame.variables)) if action.timeout else None
         asked_at = now_s if self.since_s is None else self.since_s
-        return AskedBy(
-            key=self.key, asked_at=asked_at, until_s=None if limit_s is None else asked_at + limit_s
-        )
+        until_s = None if limit_s is None else asked_at + limit_s
+        return AskedBy(key=self.key, asked_at=asked_at, until_s=until_s)
 
     async def _ask_person(self, question: Question) -> Reply | None:
         return await self._effect(AsksUser(question=question))

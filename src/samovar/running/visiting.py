@@ -72,19 +72,20 @@ class Visiting:
         if earlier is not None:
             earlier.arrive(frame, entry.key)
         kept = journal.recall(entry.key)
-        if frame.strand.is_lost and (kept is None or kept.outcome is None or kept.outcome.is_given_up):
-            self._recorder.leave(entry, VisitStatus.CANCELLED)
-            raise LostBranchError
         if kept is not None and kept.outcome is not None and not kept.outcome.is_given_up:
             if earlier is not None:
                 earlier.came_back(frame, entry.key)
             outcome = revealed(services, kept.outcome)
             return self._again(frame, state, entry, kept.intent.entered_at, outcome)
-        if earlier is not None:
-            context = self._context(frame, state, entry, only_asks=True)
+        is_lost = frame.strand.is_lost
+        if earlier is not None and not (is_lost and earlier.compares):
+            context = self.context(frame, state, entry, only_asks=True)
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
             kept = kept or earlier.begun(frame, entry.key)
+        if is_lost:
+            self._recorder.leave(entry, VisitStatus.CANCELLED)
+            raise LostBranchError
         return await self._now(frame, state, action, entry, kept)
 
     async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
@@ -132,7 +133,7 @@ class Visiting:
             entered_at=now_s,
             is_repeatable=action.is_repeatable or action.is_made_of_visits,
         )
-        context = self._context(frame, state, entry, since_s=now_s if kept else None)
+        context = self.context(frame, state, entry, since_s=now_s if kept else None)
         frame.begin_action()
         outcome = Outcome()
         try:
@@ -167,7 +168,7 @@ class Visiting:
             frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
         return Visited(outcome=outcome, entry=entry, error=error)
 
-    def _context(
+    def context(
         self,
         frame: Frame,
         state: State,
@@ -176,6 +177,7 @@ class Visiting:
         since_s: float | None = None,
         only_asks: bool = False,
     ) -> VisitContext:
+        """What a visit may use. `only_asks`: it is only to be found out what it would do."""
         services = self._services
         return VisitContext(
             services=services,
@@ -220,7 +222,7 @@ class Visiting:
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
-                spent=sum((one.tokens for one in context.failed), TokenCounts()),
+                spent=sum((one.tokens for one in (*context.failed, *context.aside)), TokenCounts()),
                 used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,
@@ -231,7 +233,7 @@ class Visiting:
             )
         )
         action = context.state.action
-        is_whole = action is not None and action.is_made_of_visits
+        is_whole = isinstance(action, Action) and action.is_made_of_visits
         await journal.leave(entry.key, kept, within=inside(entry.key) if is_whole else None)
 
     def _learn(self, frame: Frame) -> None:

@@ -126,7 +126,7 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
     if visit.attempts:
         wire["attempts"] = [_attempt(one) for one in visit.attempts]
     if visit.tools:
-        wire["tools"] = [_tool(one) for one in visit.tools]
+        wire["tools"] = [tool_to_wire(one) for one in visit.tools]
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
@@ -141,7 +141,8 @@ def _attempt(attempt: AttemptFailed) -> Object:
     return wire | {"time_s": attempt.time_s}
 
 
-def _tool(call: ToolFinished) -> Object:
+def tool_to_wire(call: ToolFinished) -> Object:
+    """A call that came to its end, without what it gave."""
     names = ("name", "status", "chars", "is_cut", "duration_s")
     return {name: getattr(call, name) for name in names}
 
@@ -152,7 +153,7 @@ def _figures(figures: PromptFigures) -> Object:
         "finish_reason": str(figures.finish_reason),
         "first_token_s": figures.first_token_s,
         "tokens": tokens_to_wire(figures.tokens),
-        "options": options_to_wire(figures.options),
+        "options": _plain(figures.options),
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
@@ -162,9 +163,11 @@ def _figures(figures: PromptFigures) -> Object:
     }
 
 
-def options_to_wire(options: Options) -> object:
-    """The options of a prompt that were in force."""
-    return _plain(options)
+def given_options_to_wire(options: Options) -> Object:
+    """Those of them that are not as they are by themselves."""
+    usual = Options()
+    found = {one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
+    return {name: _plain(one) for name, one in found.items() if one != getattr(usual, name)}
 
 
 def _fields(value: Any) -> Object:

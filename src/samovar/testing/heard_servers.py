@@ -5,10 +5,7 @@ Above: `recording.py`. Below: whoever reaches them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from samovar.actions.reached import ListedTools, Servers, VisitOf
+from samovar.actions.reached import ListedTools, ServerCall, Servers, VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.testing.recorded_values import Heard
@@ -30,11 +27,9 @@ class HeardServers:
     async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
         await self._servers.accept(server, listed, at)
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
         told = self._heard.begin(at.number, {"failed": "It was not finished."})
-        result = await self._servers.call_tool(server, name, arguments, at)
+        result = await self._servers.call_tool(call, at)
         told(result_values(result))
         return result
 

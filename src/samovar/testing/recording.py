@@ -110,6 +110,8 @@ class Recording:
         await self._outside.sleep(duration_s, at)
 
     async def ask_user(self, question: Question) -> Reply | None:
+        if question.is_from_server:  # of which a case has nothing: it tells what the server gave back
+            return await self._outside.ask_user(question)
         if question.kind != "go_on":
             told = self._replies.begin(question.visit, ENDLESS)  # until it is answered
             reply = await self._outside.ask_user(question)
@@ -209,6 +211,8 @@ class _RecordingConnection:
         self._connection, self._answers = connection, answers
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        if request.is_from_server:
+            return await self._connection.ask(request, on_event)
         told = self._answers.begin(request.visit, None)
         try:
             reply = await self._connection.ask(request, on_event)

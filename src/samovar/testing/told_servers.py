@@ -6,11 +6,10 @@ answers call; their arguments have any form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from samovar.actions.reached import ListedTools, VisitOf
+from samovar.actions.reached import ListedTools, ServerCall, VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.generation import ToolDefinition
@@ -42,10 +41,8 @@ class ToldServers:
     async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
         """Nothing changes."""
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
-        return self.next(f"{server.name}.{name}")
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
+        return self.next(call.name)
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
         return self.next("web.fetch")

@@ -9,6 +9,7 @@ one to read first.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -36,6 +37,10 @@ class Here:
     def place(self) -> Place:
         """Of the file whose prompt it is."""
         return Place(path=self.context.workflow.path, line=1)
+
+    def answer(self, text: str) -> str:
+        """The option that gives this answer to a question of the visit, before it is asked."""
+        return shlex.join(("--answer", f"{self.at.path or 'STATE'}={text}"))
 
     async def effect(self, intent: OutsideIntent[T]) -> T:
         return await self.outside.effect(intent, self.at)

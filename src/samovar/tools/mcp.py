@@ -2,7 +2,7 @@
 
 Above: `servers.py`, which keeps it open for a run. Below: programs (`processes/`), and the package, which is
 imported when the first server is used. What a server says is bounded and not believed: a definition or a
-result beyond the bounds is refused or cut, and a server may ask neither the model nor the person.
+result beyond the bounds is refused or cut; it may ask the model or the person only if the settings say so.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from samovar.actions.reached import ListedTools
+from samovar.actions.reached import ListedTools, ServerCall
 from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.config.keys import NoKeyError, read_key
@@ -28,6 +28,7 @@ from samovar.generation import ToolDefinition
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
 from samovar.processes.given_variables import allowed
 from samovar.tools import pinned
+from samovar.tools.mcp_asking import AsksBack
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -55,6 +56,8 @@ class Served:
     """The program; None for one that is reached by a URL."""
     is_gone: anyio.Event
     """Set when the program says nothing any more."""
+    back: AsksBack
+    """What it asks while it is called."""
 
     async def list_tools(self) -> ListedTools:
         """All that it has. Raises `ToolError`."""
@@ -75,7 +78,9 @@ class Served:
         changed = pinned.changed(self.server, definitions)
         if not changed:
             pinned.keep(self.server, definitions)
-        return ListedTools(definitions=definitions, changed=changed, left_out=tuple(left_out))
+        known = pinned.before(self.server) if changed else {}
+        before = {name: known[name] for name in changed if name in known}
+        return ListedTools(definitions=definitions, changed=changed, before=before, left_out=tuple(left_out))
 
     def _definition(self, name: str, description: str, schema: object) -> ToolDefinition:
         parameters = json.dumps(schema, ensure_ascii=False)
@@ -89,19 +94,22 @@ class Served:
             description = description[:MOST_DESCRIPTION_CHARS] + " […]"
         return ToolDefinition(name=name, description=description, parameters=parameters)
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Has it use a tool. What takes too long is given up. Raises `ToolError`, and as the package does."""
+    async def call(self, call: ServerCall) -> ToolResult:
+        """Has it use a tool. What takes too long is given up. Raises `ToolError`, what ends the run, and as
+        the package does."""
         from mcp.shared.exceptions import MCPError
 
-        with anyio.move_on_after(self.server.timeout_s) as limit:
+        timeout_s, may_ask = self.server.timeout_s, self.server.sampling or self.server.elicitation
+        with anyio.move_on_after(timeout_s) as limit:
             try:
-                result = await self.client.call_tool(name, dict(arguments))
+                async with self.back.answered(call.answers, limit, timeout_s) if may_ask else nullcontext():
+                    result = await self.client.call_tool(call.tool, dict(call.arguments))
             except MCPError as error:
                 if self.is_gone.is_set() or error.error.code == CLOSED:
                     raise
                 return failed(f"The server says: {error}")
         if limit.cancelled_caught:
-            return failed(f"It took longer than {self.server.timeout_s:g} s, and was given up.")
+            return failed(f"It took longer than {timeout_s:g} s, and was given up.")
         text = _text_of(result.content)
         value = result.structured_content
         if value is not None and not text:
@@ -146,17 +154,19 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
     if bool(server.command) == bool(server.url):
         message = f"{server.table} needs a `command` or a `url`, and not both."
         raise ToolError(message, tool=server.name)
-    if server.sampling or server.elicitation:
-        what = "sampling" if server.sampling else "elicitation"
-        message = f"{server.table} {what}: what a server asks is not answered yet. Leave it out."
-        raise ToolError(message, tool=server.name)
+    back = AsksBack()
     with anyio.move_on_after(CONNECT_S) as limit:  # around the client, whose scopes end before it
         is_gone = anyio.Event()
         async with _transport(server, run, folder, is_gone) as (transport, child):
             try:
-                async with Client(transport, cache=None) as client:
+                async with Client(
+                    transport,
+                    cache=None,
+                    sampling_callback=back.asked if server.sampling else None,
+                    elicitation_callback=back.asked if server.elicitation else None,
+                ) as client:
                     limit.deadline = float("inf")
-                    yield Served(server=server, client=client, child=child, is_gone=is_gone)
+                    yield Served(server=server, client=client, child=child, is_gone=is_gone, back=back)
                     return
             except Exception as error:
                 if limit.deadline == float("inf") or child is None:
@@ -193,7 +203,8 @@ async def _http(server: DeclaredServer) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
     headers = {name: _secret(server, name, where) for name, where in server.headers.items()}
-    timeout = httpx2.Timeout(CONNECT_S, read=max(CONNECT_S, server.timeout_s))
+    asks = server.sampling or server.elicitation  # then it is silent for as long as a person or a model takes
+    timeout = httpx2.Timeout(CONNECT_S, read=None if asks else max(CONNECT_S, server.timeout_s))
     async with httpx2.AsyncClient(headers=headers, timeout=timeout) as client:
         yield streamable_http_client(str(server.url), http_client=client)
 

@@ -94,7 +94,7 @@ class _Http(urllib.request.HTTPHandler):
         self._line = line
 
     def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(partial(_made, http.client.HTTPConnection, self._line, req), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_made, http.client.HTTPConnection, self._line, req), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -103,7 +103,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._line = line
 
     def https_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(partial(_made, http.client.HTTPSConnection, self._line, req), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_made, http.client.HTTPSConnection, self._line, req), req)
 
 
 def _made(kind: Any, line: PageLine, request: urllib.request.Request, host: str, **more: Any) -> Any:

@@ -120,7 +120,7 @@ async def ask(here: Here, doing: str, what: str, rule: str | None) -> ToolResult
     if reply == YES:
         return None
     if reply is None:
-        way = "answer with --yes or --answer STATE=yes"
+        way = f"answer with --yes or {here.answer('yes')}"
         if rule is not None:
             way = f"set allow = [{rule!r}] in your settings, or {way}"
         here.context.warn(

@@ -7,21 +7,21 @@ Mutable: those that are open.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from samovar.actions.reached import ListedTools, Servers, VisitOf
+from samovar.actions.reached import ListedTools, ServerCall, Servers, VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.background import alone
 from samovar.config.declared import DeclaredServer
-from samovar.errors import ToolError
+from samovar.errors import SamovarError, ToolError
 from samovar.tools import pinned
 
 if TYPE_CHECKING:
@@ -83,11 +83,9 @@ class ServersOfRun:
     async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
         pinned.keep(server, listed.definitions)
 
-    async def call_tool(
-        self, server: DeclaredServer, name: str, arguments: Mapping[str, Any], at: VisitOf
-    ) -> ToolResult:
-        opened = await self._opened(server)
-        return await self._asked(opened, f"{server.name}.{name}", lambda: opened.served.call(name, arguments))
+    async def call_tool(self, call: ServerCall, at: VisitOf) -> ToolResult:
+        opened = await self._opened(call.server)
+        return await self._asked(opened, call.name, lambda: opened.served.call(call))
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
         from samovar.tools import pages  # with all that fetching takes, which few runs need
@@ -101,7 +99,7 @@ class ServersOfRun:
             try:
                 if opened.error is None:
                     return await ask()
-            except (ToolError, anyio.get_cancelled_exc_class()):
+            except (SamovarError, anyio.get_cancelled_exc_class()):
                 raise
             except Exception as error:  # of the package: mapped here, once
                 raise ToolError(await _said(opened.served, error), tool=tool) from error

@@ -62,6 +62,7 @@ class ShellTools:
             folder=context.folder,
             timeout_s=LIMIT_S,
             most_bytes=MOST_BYTES,
+            is_guarded=True,
         )
         finished = await context.run_command(command)
         if finished.is_cut:

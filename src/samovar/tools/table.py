@@ -5,7 +5,8 @@ Above: `toolbox.py`, and what looks at prompts before a run. Below: the members.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from samovar.config import Settings
 from samovar.config.declared import DeclaredServer
@@ -47,6 +48,17 @@ def sources(settings: Settings, more: Iterable[DeclaredServer] = ()) -> Mapping[
 def source_names(settings: Settings) -> tuple[str, ...]:
     """Of all that there are."""
     return (*BUILT_IN, *(one.name for one in settings.servers))
+
+
+def nearby(pattern: str, names: Sequence[str]) -> Sequence[str] | None:
+    """What may be meant by a pattern that names nothing; None: it may name something.
+
+    `names`: of all sources. What servers and workflows have is only known when they are asked.
+    """
+    source = pattern.partition(".")[0]
+    if source in KNOWN:
+        return None if any(fnmatchcase(one, pattern) for one in KNOWN[source]) else KNOWN[source]
+    return None if source in names else [f"{name}.{pattern.partition('.')[2]}" for name in names]
 
 
 def check_servers(settings: Settings) -> None:

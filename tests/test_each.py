@@ -1,0 +1,236 @@
+"""`samovar run NAME --each FILE`, as a real process: what it writes, what it keeps, and how it continues."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samovar.engines.llama.counting import open_template
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.generation import Message
+from tests.test_cli import TIMEOUT_S, environment, folder, samovar, start, write
+
+__all__ = ["folder"]
+FRONT = "parameters: [{name: name, required: true}, {name: age, type: number, default: 3}]"
+TWO = "[*] --> A\nA --> B\nB --> [*]"
+ACTIONS = '- A: Set twice := age * 2\n- B: Set result := name + " " + string(twice)'
+STOPS = '- A: Set twice := age * 2\n- B: Abort "no"'
+SLOW = "- A: Set a := age * 2\n- B: Wait 40 milliseconds\n- C: Set result := name"
+THREE = "[*] --> A\nA --> B\nB --> C\nC --> [*]"
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def runs_of(folder: Path) -> list[dict[str, Any]]:
+    listed = samovar(folder, "runs", "--json")
+    found: list[dict[str, Any]] = json.loads(listed.stdout)["runs"]
+    return found
+
+
+def journal_of(folder: Path) -> Path:
+    """Where it is if nobody says so."""
+    return Path(environment(folder)["XDG_STATE_HOME"]) / "samovar" / "journal.db"
+
+
+def each(folder: Path, file: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return samovar(folder, "run", "w.md", "--each", file, *options)
+
+
+def test_each_row_is_a_line_of_json_and_a_second_start_does_nothing_again(folder: Path) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name,age\nAnn,4\nBob,\nAnn,4\n")
+    done = each(folder, "rows.csv")
+    assert done.returncode == 0, done.stderr
+    found = lines_of(done.stdout)
+    assert {one["index"]: one["result"] for one in found} == {0: "Ann 8", 1: "Bob 6", 2: "Ann 8"}
+    assert [one["row"] for one in found if one["index"] == 2] == ["rows.csv:4"]
+    assert len({one["key"] for one in found}) == 2
+    assert "3 of 3 rows completed" in done.stderr
+    assert len(runs_of(folder)) == 2 and journal_of(folder).exists()
+    again = each(folder, "rows.csv")
+    assert sorted(again.stdout.splitlines()) == sorted(done.stdout.splitlines())
+    assert "3 done before" in again.stderr
+    (folder / "rows.csv").write_text("name,age\nAnn,4\nCleo,1\n")
+    assert "1 done before" in each(folder, "rows.csv").stderr
+    assert len(runs_of(folder)) == 3
+
+
+def test_variables_of_all_rows_are_options_as_ever_and_count_for_what_is_done(folder: Path) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.jsonl").write_text('{"name": "Ann"}\n')
+    assert lines_of(each(folder, "rows.jsonl", "--age", "5").stdout)[0]["result"] == "Ann 10"
+    assert lines_of(each(folder, "rows.jsonl", "--var", "age=6").stdout)[0]["result"] == "Ann 12"
+    assert len(runs_of(folder)) == 2
+
+
+def test_failed_rows_are_counted_and_listed_and_done_again_if_that_is_said(folder: Path) -> None:
+    write(folder, TWO, STOPS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\nBob\n")
+    done = each(folder, "rows.csv")
+    assert done.returncode == 1
+    assert {one["status"] for one in lines_of(done.stdout)} == {"aborted"}
+    assert "0 of 2 rows completed; 2 failed" in done.stderr and "rows.csv:3: " in done.stderr
+    assert "--retry-failed" in done.stderr
+    assert each(folder, "rows.csv").returncode == 1
+    assert len(runs_of(folder)) == 2
+    assert each(folder, "rows.csv", "--retry-failed").returncode == 1
+    assert len(runs_of(folder)) == 4
+
+
+def test_a_file_gets_whole_lines_and_each_row_once(folder: Path) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\nBob\nAnn\n")
+    done = each(folder, "rows.csv", "--out", "out.jsonl", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    out = folder / "out.jsonl"
+    whole = out.read_text()
+    assert len(lines_of(whole)) == 3
+    assert each(folder, "rows.csv", "--out", "out.jsonl").returncode == 0
+    assert out.read_text() == whole
+    cut = whole[: whole.rindex('"run"')]  # as a process that was killed leaves it
+    out.write_text(cut)
+    assert each(folder, "rows.csv", "--out", "out.jsonl").returncode == 0
+    assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
+    out.write_text("mine")
+    assert each(folder, "rows.csv", "--out", "out.jsonl").returncode == 0
+    assert out.read_text().startswith("mine\n{") and len(out.read_text().splitlines()) == 4
+    assert each(folder, "rows.csv", "--out", "nowhere/out.jsonl").returncode == 2
+
+
+def test_a_pattern_runs_the_workflow_for_each_file_and_again_for_one_that_changed(folder: Path) -> None:
+    front = "parameters: [{name: paper, type: file, required: true}]"
+    write(folder, "[*] --> A\nA --> [*]", '- A: Read "${paper}" result="result"', front)
+    for name in ("a", "b"):
+        (folder / f"{name}.txt").write_text(name * 3)
+    done = each(folder, "*.txt")
+    assert {one["row"]: one["result"] for one in lines_of(done.stdout)} == {"a.txt": "aaa", "b.txt": "bbb"}
+    (folder / "a.txt").write_text("new")
+    done = each(folder, "*.txt")
+    assert {one["row"]: one["result"] for one in lines_of(done.stdout)} == {"a.txt": "new", "b.txt": "bbb"}
+    assert "1 done before" in done.stderr
+
+
+def test_without_a_journal_everything_is_done_and_nothing_is_kept(folder: Path) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\nBob\n")
+    for _ in range(2):
+        done = each(folder, "rows.csv", "--no-journal")
+        assert done.returncode == 0 and "done before" not in done.stderr
+        assert [one["key"] for one in lines_of(done.stdout)] == [None, None]
+    assert not journal_of(folder).exists()
+
+
+def test_a_file_without_rows_is_said_and_is_no_error(folder: Path) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    for name, text in (("rows.csv", "name\n"), ("rows.jsonl", "\n")):
+        (folder / name).write_text(text)
+        done = each(folder, name)
+        assert done.returncode == 0 and "no rows" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--json",), "--json is about one run"),
+        (("--print", "name"), "--print is about one run"),
+        (("--no-journal", "--retry-failed"), "--retry-failed needs the journal"),
+        (("--age", "x"), "rows.csv:2: The parameter 'age' cannot be 'x'"),
+        (("--name", "x"), "'name' is given by this file and by the command"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(
+    folder: Path, options: tuple[str, ...], said: str
+) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    done = each(folder, "rows.csv", *options)
+    assert done.returncode == 2 and said in done.stderr + done.stdout
+    assert not journal_of(folder).exists()
+
+
+def test_workflows_with_effects_do_one_row_at_a_time(folder: Path) -> None:
+    write(folder, TWO, '- A: Shell "echo ${name} >> log"\n- B: Shell "echo end >> log"', FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\nBob\n")
+    done = each(folder, "rows.csv", "--trust")
+    assert done.returncode == 0 and "one row at a time" in done.stderr
+    assert (folder / "log").read_text().split() == ["Ann", "end", "Bob", "end"]
+
+
+def begun(folder: Path, count: int) -> subprocess.Popen[str]:
+    """A start for so many rows, of which some are done."""
+    write(folder, THREE, SLOW, FRONT)
+    names = "".join(f"n{number}\n" for number in range(count))
+    (folder / "rows.csv").write_text("name\n" + names)
+    options = ("--at-once", "2", "--out", "out.jsonl")
+    process = start(folder, "run", "w.md", "--each", "rows.csv", *options)
+    out = folder / "out.jsonl"
+    while not out.exists() or out.read_text().count("\n") < count // 4:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    return process
+
+
+def test_ctrl_c_says_how_to_continue_and_the_same_command_does_the_rest_at_once(folder: Path) -> None:
+    process = begun(folder, 40)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130 and "of 40 rows; the same command continues" in said
+    assert {one["status"] for one in runs_of(folder)} <= {"completed", "interrupted"}
+    done = each(folder, "rows.csv", "--out", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    found = lines_of((folder / "out.jsonl").read_text())
+    assert sorted(one["index"] for one in found) == list(range(40))
+    assert sum(one["visits"] for one in runs_of(folder)) == 40 * 3
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_each_state_of_each_row_is_done_once(folder: Path) -> None:
+    for _ in range(2):
+        process = begun(folder, 60)
+        process.kill()
+        process.communicate(timeout=TIMEOUT_S)
+    done = each(folder, "rows.csv", "--out", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    found = lines_of((folder / "out.jsonl").read_text())
+    assert sorted(one["index"] for one in found) == list(range(60))
+    runs = runs_of(folder)
+    assert len(runs) == 60 and {one["status"] for one in runs} == {"completed"}
+    assert sum(one["visits"] for one in runs) == 60 * 3
+
+
+def asking(rows: int, states: int) -> tuple[list[str], list[str]]:
+    """The beginnings of the prompts of some states, and names of rows of which no two begin the same."""
+    beginnings = [
+        f"{state}. " + f"Say {state} of what follows, in short words. " * 4 for state in range(states)
+    ]
+    letters = [chr(code) for code in range(33, 127) if chr(code) not in '"$\\{}<|#%']
+    return beginnings, [f"{letter}{number} is a row" for number, letter in enumerate(letters[:rows])]
+
+
+@pytest.mark.parametrize(("rows", "states"), [(12, 5), pytest.param(80, 5, marks=pytest.mark.slow)])
+def test_each_token_that_rows_have_in_common_is_evaluated_once(
+    folder: Path, tiny_model: Path, rows: int, states: int
+) -> None:
+    beginnings, names = asking(rows, states)
+    diagram = "[*] --> S0\n" + "\n".join(f"S{n} --> S{n + 1}" for n in range(states - 1))
+    prompts = [f'- S{n}: Prompt "{text}@${{name}}" using max_tokens=3' for n, text in enumerate(beginnings)]
+    write(folder, f"{diagram}\nS{states - 1} --> [*]", "\n".join(prompts), FRONT)
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"name": name}) + "\n" for name in names))
+    done = each(folder, "rows.jsonl", "--model", str(tiny_model))
+    assert done.returncode == 0, done.stderr
+    with open_template(tiny_model) as template:
+        asked = [
+            template.tokens([Message(role="user", content=f"{text}@{name}")])
+            for text in beginnings
+            for name in names
+        ]
+    distinct = {tuple(tokens[:end]) for tokens in asked for end in range(1, len(tokens) + 1)}
+    evaluated = sum(one["tokens"]["evaluated"] for one in lines_of(done.stdout))
+    # Two states that begin at the same moment do not wait for the few tokens that all prompts begin with.
+    assert 0 <= evaluated - len(distinct) <= states * WORTH_KEEPING_TOKENS < len(asked[0])
