@@ -33,15 +33,17 @@ _BY_WORK = f"{_FOUND} work = ? ORDER BY row_run.run DESC LIMIT 1"
 _BY_SUBJECT = f"{_FOUND} subject = ? ORDER BY status = 'completed' DESC, row_run.run DESC LIMIT 1"
 
 
-def begin_row(connection: Any, key: RowKey) -> None:
+def begin_row(connection: Any, key: RowKey | None) -> None:
     """Before a run of this row begins. Raises `RowTakenError` if another one has done it, or may."""
-    found = newest(connection, key)
+    found = None if key is None else newest(connection, key)
     if found is not None and (found.status is RunStatus.COMPLETED or not found.status.is_over):
         raise RowTakenError(f"The row is already done by run {found.run}, or will be.")
 
 
-def put_row(connection: Any, number: int, key: RowKey) -> None:
+def put_row(connection: Any, number: int, key: RowKey | None) -> None:
     """The run that has just begun is this row's."""
+    if key is None:
+        return
     connection.execute(
         "INSERT INTO row_run (run, work, subject) VALUES (?, ?, ?)", (number, key.work, key.subject)
     )

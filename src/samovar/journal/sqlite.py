@@ -86,8 +86,7 @@ class SqliteJournal:
         writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
-            if head.row is not None:
-                begin_row(connection, head.row)
+            begin_row(connection, head.row)
             connection.execute(
                 "INSERT INTO run (id, workflow, status, started_at, touched_at, head, head_text, path, "
                 "folder, owner, lease, until_s, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
@@ -107,8 +106,7 @@ class SqliteJournal:
                 ),
             )
             number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
-            if head.row is not None:
-                put_row(connection, number, head.row)
+            put_row(connection, number, head.row)
             self._texts.keep(connection, number, kept)
             return number
 
@@ -201,13 +199,11 @@ class SqliteJournal:
 
     async def of_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        found: KeptRow | None = await (await self._open()).write(lambda connection: newest(connection, key))
-        return found
+        return await (await self._open()).write(partial(newest, key=key))  # type: ignore[no-any-return]
 
     async def before_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        found: KeptRow | None = await (await self._open()).write(lambda connection: earlier(connection, key))
-        return found
+        return await (await self._open()).write(partial(earlier, key=key))  # type: ignore[no-any-return]
 
     async def _open(self) -> Writer:
         if self._writer is None:  # it may have to wait for another process: in a thread that may
@@ -235,8 +231,7 @@ class SqliteJournal:
     def summary(self, run: str) -> RunSummary:
         """See `base.Journal`."""
         with self._reading(run) as connection:
-            row = connection.execute(f"{SUMMARY} WHERE id = ?", (run,)).fetchone()
-        return summary_of(row, time.time())
+            return summary_of(connection.execute(f"{SUMMARY} WHERE id = ?", (run,)).fetchone(), time.time())
 
     def newest(self, workflow: Path) -> RunSummary | None:
         """See `base.Journal`."""
