@@ -55,12 +55,12 @@ def dbos(count: int) -> list[float]:
     DBOS(config={"name": "bench", "system_database_url": "sqlite:///dbos.db", "log_level": "ERROR"})
     times: list[float] = []
 
-    @DBOS.step()
+    @DBOS.step()  # type: ignore[untyped-decorator, unused-ignore]
     def step(number: int) -> str:
         times.append(time.perf_counter())
         return f"{number} {TEXT}"
 
-    @DBOS.workflow()
+    @DBOS.workflow()  # type: ignore[untyped-decorator, unused-ignore]
     def flow() -> None:
         for number in range(count):
             step(number)

@@ -54,7 +54,7 @@ async def writes_often(context: Context, times: int) -> str:
     for _ in range(times):
         try:
             said = await context.session.create_message([message], max_tokens=9)
-            heard.append(said.content.text)  # type: ignore[union-attr]
+            heard.append(said.content.text)
         except MCPError as error:
             heard.append(f"{error.error.code}: {error.error.message}")
     return "; ".join(heard)

@@ -122,7 +122,7 @@ class File:
     def xClose(self) -> None: ...
 
 
-class DiskVFS(apsw.VFS):  # type: ignore[misc]  # apsw's types are not known here
+class DiskVFS(apsw.VFS):
     """The disk, for SQLite."""
 
     def __init__(self, disk: Disk) -> None:
@@ -130,7 +130,7 @@ class DiskVFS(apsw.VFS):  # type: ignore[misc]  # apsw's types are not known her
         self._disk = disk
         super().__init__(self.name, base="")
 
-    def xOpen(self, name: Any, flags: list[int]) -> File:
+    def xOpen(self, name: Any, flags: list[int]) -> Any:
         key = name.filename() if isinstance(name, apsw.URIFilename) else name or f"temporary-{id(flags)}"
         flags[1] = flags[0]
         return File(self._disk, self._disk.files.setdefault(key, Content()))

@@ -95,7 +95,9 @@ def test_a_price_of_zero_is_a_price_and_a_program_that_tells_its_costs_needs_non
 def test_a_limit_of_a_sub_workflow_asks_for_prices_of_what_is_below_it_alone(tmp_path: Path) -> None:
     write(tmp_path, name="sub.md")
     outer = write(tmp_path, PROMPTS.replace('B: Prompt "two"', 'B: Run workflow "sub.md"'), limit=None)
-    priced = DeclaredExecutor(name="two", kind="openai", **ENDPOINT, input_price=1, output_price=1)
+    priced = DeclaredExecutor(
+        name="two", kind="openai", url=ENDPOINT["url"], model=ENDPOINT["model"], input_price=1, output_price=1
+    )
     settings = declared("openai", **ENDPOINT)
     settings = Settings(executor="one", executors=(*settings.executors, priced))
     with pytest.raises(UsageError, match=r"sub may cost only so much.*'one'"):

@@ -17,9 +17,10 @@ from samovar.errors import JournalError
 from samovar.events import Ending, Event, StateEntered
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, TokenCounts, ToolCall
-from samovar.journal.base import Exchange, KeptRun, RunHead, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import Exchange, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.sqlite import SqliteJournal
+from samovar.journal.sqlite_run import SqliteRun
 from samovar.language.workflow import Workflow
 from samovar.running.keeping import Keeping
 from samovar.running.run import Run
@@ -130,27 +131,25 @@ def test_calls_and_what_they_gave_come_back_as_they_were(name: str, arguments: s
 # A journal that cannot be written ---------------------------------------------------------------------------
 
 
-class FullRun:
-    """A kept run whose disk is full when the visit of one path has ended, and never else."""
-
-    def __init__(self, run: KeptRun, path: str) -> None:
-        self._run, self._path = run, path
-        self.head, self.kept, self.recall = run.head, run.kept, run.recall
-        self.intend, self.end = run.intend, run.end
-
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        if key.path == self._path:
-            raise JournalError("The disk is full.")
-        await self._run.leave(key, outcome)
-
-
 class FullJournal(SqliteJournal):
+    """Its disk is full when the visit of one path has ended, and never else."""
+
     path = ""
 
     @asynccontextmanager
-    async def begin(self, head: RunHead) -> AsyncIterator[FullRun]:  # type: ignore[override]
+    async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         async with super().begin(head) as run:
-            yield FullRun(run, self.path)
+            leave = run.leave
+
+            async def leave_or_fail(
+                key: VisitKey, outcome: VisitOutcome, *, within: str | None = None
+            ) -> None:
+                if key.path == self.path:
+                    raise JournalError("The disk is full.")
+                await leave(key, outcome, within=within)
+
+            run.leave = leave_or_fail  # type: ignore[method-assign]
+            yield run
 
 
 FORK = """[*] --> F

@@ -67,7 +67,7 @@ class ChatShow:
         self._break_line()
         if line is not None:
             make_console().print(line, soft_wrap=True)
-        elif self.is_interactive:
+        elif self.is_interactive and isinstance(event, ToolCalled):
             what = f"{shown(event.name)} {shown(brief(event.arguments, ARGUMENTS_CHARS))} …"
             make_console().print(Text(" " * INDENT + what, style="dim"), soft_wrap=True)
         if isinstance(event, ToolFinished):

@@ -47,7 +47,6 @@ def write_page(settings: Mapping[str, Any], run: str, path: Path) -> int:
 def page_of(run: Object) -> str:
     """The page of a run, from the object of its export."""
     import jinja2
-    from markupsafe import Markup
 
     source = _TEMPLATE.read_text(encoding="utf-8")
     style = _STYLE.search(source)
@@ -69,7 +68,7 @@ def page_of(run: Object) -> str:
         states=states,
         left_out=len(run["states"]) - len(states),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        diagram=None if svg is None else Markup(svg),  # made anew from known elements alone
+        diagram=svg,  # made anew from known elements alone
         drawing=text_of(run) if svg is None else None,
         began=f"{datetime.fromtimestamp(run['started_at']):%Y-%m-%d %H:%M:%S}",
         took_s=span.end - span.begin,

@@ -31,6 +31,7 @@ from samovar.journal.base import (
     VisitKey,
 )
 from samovar.journal.connecting import reading
+from samovar.journal.late_writer import LateWriter
 from samovar.journal.leases import LEASE_S, owner, renew_always
 from samovar.journal.proofs import Proofs
 from samovar.journal.pruning import Pruner, Retention, delete_unused, give_space_back
@@ -65,25 +66,23 @@ class SqliteJournal:
         open_writer: Callable[[Path], Writer] = Writer,
     ) -> None:
         """`retention`: how much is kept; None: everything. `open_writer` makes what writes."""
-        self.file, self._retention, self._open_writer = file, retention, open_writer
+        self.file, self._retention = file, retention
         self._texts = Texts(file.with_name(file.name + ".values"))
-        self._writer: Writer | None = None
+        self._late = LateWriter(file, open_writer)
         self._looking = Looking(file)
-        self.people = SqlitePeople(file, self._open_now)
+        self.people = SqlitePeople(file, self._late.now)
         proofs = Proofs(file)
         self.proof, self.is_proved = proofs.of, proofs.is_of
 
     def close(self) -> None:
         """All is written, and the file is given back."""
         self._looking.close()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._late.close()
 
     @asynccontextmanager
     async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who, now_s, kept = await self._open(), owner(), time.time(), cut(head)
+        writer, who, now_s, kept = await self._late.get(), owner(), time.time(), cut(head)
 
         def insert(connection: Any) -> int:
             begin_row(connection, head.row)
@@ -121,7 +120,7 @@ class SqliteJournal:
     @asynccontextmanager
     async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
-        writer, who = await self._open(), owner()
+        writer, who = await self._late.get(), owner()
 
         def take(connection: Any) -> tuple[int, int]:
             now_s = time.time()
@@ -162,7 +161,7 @@ class SqliteJournal:
         """See `base.Journal`."""
         if not self.file.exists():
             return ()
-        writer, removed = self._open_now(), []
+        writer, removed = self._late.now(), []
         for run in runs:
             is_gone: bool | None = False
             while is_gone is False:
@@ -191,28 +190,13 @@ class SqliteJournal:
         finally:
             run.give_back()
 
-    def _open_now(self) -> Writer:
-        """For a thread that may wait."""
-        if self._writer is None:
-            self._writer = self._open_writer(self.file)
-        return self._writer
-
     async def of_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        return await (await self._open()).write(partial(newest, key=key))  # type: ignore[no-any-return]
+        return await (await self._late.get()).write(partial(newest, key=key))  # type: ignore[no-any-return]
 
     async def before_row(self, key: RowKey) -> KeptRow | None:
         """See `base.Journal`."""
-        return await (await self._open()).write(partial(earlier, key=key))  # type: ignore[no-any-return]
-
-    async def _open(self) -> Writer:
-        if self._writer is None:  # it may have to wait for another process: in a thread that may
-            opened = await anyio.to_thread.run_sync(self._open_writer, self.file)
-            if self._writer is None:
-                self._writer = opened
-            else:
-                opened.close()
-        return self._writer
+        return await (await self._late.get()).write(partial(earlier, key=key))  # type: ignore[no-any-return]
 
     # Reading.
 

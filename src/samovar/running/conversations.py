@@ -88,10 +88,12 @@ def _below(kept: Iterable[KeptVisit]) -> Mapping[str, list[tuple[Exchange, str]]
     """By path, what the visits below it, or of its items, said in named conversations."""
     found: dict[str, list[tuple[Exchange, str]]] = {}
     for one in kept:
-        said = [each for each in one.outcome.exchanges if each.session is not None] if one.outcome else []
-        for end in _BELOW.finditer(one.intent.key.path) if said and one.outcome else ():
-            above = found.setdefault(one.intent.key.path[: end.start()], [])
-            above += [(each, one.outcome.stamp) for each in said]
+        if one.outcome is None:
+            continue
+        stamp = one.outcome.stamp
+        said = [(each, stamp) for each in one.outcome.exchanges if each.session is not None]
+        for end in _BELOW.finditer(one.intent.key.path) if said else ():
+            found.setdefault(one.intent.key.path[: end.start()], []).extend(said)
     return found
 
 

@@ -59,9 +59,8 @@ class Deciding:
         if isinstance(intent, RunsCommand):
             self._decide(lambda: _of_command(intent), touches=True)
         elif isinstance(intent, WritesFile):
-            change = intent.change
-            raw = lambda: (str(intent.target.path), change.make(None), change.most_bytes)  # noqa: E731
-            self._decide(lambda: ("write", raw()), touches=True)
+            change, target = intent.change, str(intent.target.path)
+            self._decide(lambda: ("write", target, change.make(None), change.most_bytes), touches=True)
         elif isinstance(intent, LetsTimePass):
             self._decide(lambda: ("wait", intent.duration_s))
 
@@ -131,7 +130,7 @@ def _of_command(intent: RunsCommand) -> object:
         command.stdin,
         command.detach,
         command.files,
-        environment | command.adds,
+        {**environment, **command.adds},
     )
 
 

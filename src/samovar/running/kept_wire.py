@@ -78,7 +78,8 @@ def _variables(head: RunHead, visits: Iterable[KeptVisit], end: KeptEnd | None) 
 
 def _told(variables: Mapping[str, object], kept: VisitOutcome | KeptEnd | None = None) -> Object:
     wire: Any = plain(variables)
-    return named(wire) if kept is not None and kept.is_concealed else wire
+    told: Object = named(wire) if kept is not None and kept.is_concealed else wire
+    return told
 
 
 def _step(one: KeptStep) -> Object:

@@ -40,8 +40,9 @@ async def taken_over(
         return None
     for one in earlier.within(context.key):
         inner = await _take(earlier, services, one.intent, one.outcome)
-        for exchange in inner.exchanges if inner else ():
-            services.conversations.note(exchange, inner.stamp)
+        if inner is not None:
+            for exchange in inner.exchanges:
+                services.conversations.note(exchange, inner.stamp)
     # Until its outcome is there as well, it is taken again: what it may be interrupted in is this.
     outcome = await _take(earlier, services, replace(found.intent, key=context.key), found.outcome)
     assert outcome is not None

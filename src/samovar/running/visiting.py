@@ -222,7 +222,10 @@ class Visiting:
                 left_at=clock.now_s(),
                 duration_s=self._recorder.time_s() - entry.entered_s,
                 exchanges=tuple(context.exchanges),
-                spent=sum((one.tokens for one in (*context.failed, *context.aside)), TokenCounts()),
+                spent=sum(
+                    [*(one.tokens for one in context.failed), *(one.tokens for one in context.aside)],
+                    TokenCounts(),
+                ),
                 used=_used(context.spending, outcome.figures),
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,

@@ -92,7 +92,7 @@ async def _answer(answers: AnswersServer, params: Any) -> Any:
         if isinstance(params, mcp_types.ElicitRequestFormParams):
             schema = params.model_dump(by_alias=True, mode="json", exclude_none=True)["requestedSchema"]
             reply = await answers.form(FormAsked(message=params.message, schema=schema))
-            content = dict(reply.values) if reply.action == "accept" else None
+            content: dict[str, Any] | None = dict(reply.values) if reply.action == "accept" else None
             return mcp_types.ElicitResult(action=reply.action, content=content)
         return _error("Only forms are filled in here; no page is opened.")
     except RefusedToServerError as refused:
