@@ -210,7 +210,7 @@ class Settings:
         expected="a path",
         option="--journal",
         metavar="FILE",
-        help="Keep the run in this file, and not in the user's state folder.",
+        help="The file that runs are kept in, instead of the one in your state folder.",
         opens=True,
         names="folder",
         given="str | Path",
