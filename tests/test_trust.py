@@ -68,7 +68,8 @@ def variables(folder: Path) -> dict[str, str]:
     """The environment of a command in a clone: with a home folder beside it, and a key that is not its."""
     home = str(folder.parent / "home") if folder.name == "clone" else str(folder / "home")
     kept = environment(folder)
-    kept.pop("XDG_CONFIG_HOME")
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        kept.pop(name)
     return kept | {"HOME": home, "CANARY_KEY": "the key itself"}
 
 

@@ -135,7 +135,7 @@ def _check_wait(arguments: RunArguments, how: str) -> None:
 
 def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
     """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
-    if not journal.file.exists():
+    if not journal.is_there:
         if not is_named(settings):
             texts = ", with prompts and answers" if settings.journal == "full" else ""
             say(

@@ -57,9 +57,17 @@ def prepare(connection: Any, file: Path) -> None:
     migrate(connection, str(file))
 
 
+def is_there(file: Path) -> bool:
+    """A journal, or something else, is there. Raises `JournalError` if its folder cannot be looked at."""
+    try:
+        return file.exists()
+    except OSError as error:
+        raise reason(error, file) from error
+
+
 def connect_to_read(file: Path) -> sqlite3.Connection | None:
     """A connection that cannot write; None if nothing was kept there yet. Raises `JournalError`."""
-    if not file.exists():
+    if not is_there(file):
         return None
     if not file.is_file():
         raise JournalError(f"{file} is not a regular file. Name another place with --journal.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from samovar.errors import JournalError
 from samovar.journal.writer import Writer
 
 
@@ -26,7 +27,12 @@ class LateWriter:
 
     async def get(self) -> Writer:
         """As `now`, in a thread: another process may have to be waited for."""
-        return self._writer or self._first(await anyio.to_thread.run_sync(self._open_writer, self._file))
+        if self._writer is not None:
+            return self._writer
+        try:
+            return self._first(await anyio.to_thread.run_sync(self._open_writer, self._file))
+        except RuntimeError as error:  # a user who may not have another thread
+            raise JournalError(f"The journal {self._file} cannot be used: {error}.") from error
 
     def close(self) -> None:
         """All is written, and the file is given back."""

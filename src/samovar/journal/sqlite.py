@@ -30,7 +30,7 @@ from samovar.journal.base import (
     RunSummary,
     VisitKey,
 )
-from samovar.journal.connecting import reading
+from samovar.journal.connecting import is_there, reading
 from samovar.journal.late_writer import LateWriter
 from samovar.journal.leases import LEASE_S, owner, renew_always
 from samovar.journal.proofs import Proofs
@@ -73,6 +73,11 @@ class SqliteJournal:
         self.people = SqlitePeople(file, self._late.now)
         proofs = Proofs(file)
         self.proof, self.is_proved = proofs.of, proofs.is_of
+
+    @property
+    def is_there(self) -> bool:
+        """Something was kept in it. Raises `JournalError` if its folder cannot be looked at."""
+        return is_there(self.file)
 
     def close(self) -> None:
         """All is written, and the file is given back."""

@@ -73,7 +73,10 @@ class Writer:
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._is_closed = self._has_no_log = False
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise JournalError(f"The journal {file} cannot be used: {error}.") from error
         if (error := self._opened.get()) is not None:
             self._thread.join()
             raise error

@@ -71,8 +71,9 @@ class SentPrompt:
 
     def _own(self, session: str | None) -> str | None:
         """The name of a conversation as the workflow has it: those of a sub-workflow are its own."""
-        above = self.path.rpartition("/")[0]
-        return session if session is None else re.sub(rf"^{re.escape(above)}/\d+/", "", session)
+        *above, _ = self.path.split("/")
+        rounds = "".join(rf"{re.escape(name)}(?:#\d+)?/" for name in above)
+        return session if session is None else re.sub(f"^{rounds}", "", session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
