@@ -168,6 +168,10 @@ class DiskConnection:
         # Without memory that processes share there is a log only for the one that has the file to itself.
         self.execute("PRAGMA locking_mode = EXCLUSIVE")
 
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._connection.in_transaction)
+
     def execute(self, statement: str, values: Any = ()) -> _Found:
         return _Found(self._connection, self._connection.execute(statement, values))
 

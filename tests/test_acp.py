@@ -110,6 +110,7 @@ async def test_it_sees_only_the_variables_that_are_allowed(
     assert environment["TMPDIR"] != os.environ.get("TMPDIR")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("permission", "says"), [("deny", "no"), ("ask", "no"), ("allow", "yes")])
 async def test_what_it_may_do_is_what_the_settings_say_and_only_once(
     place: Place, permission: str, says: str
@@ -184,6 +185,7 @@ async def test_what_is_not_of_the_protocol_is_passed_over(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "words"), [("a", ("NOTHING",)), ("HANG", ()), ("HANG DEAF", ())])
 async def test_a_program_that_says_nothing_more_is_ended(
     place: Place, text: str, words: tuple[str, ...]
@@ -193,6 +195,7 @@ async def test_a_program_that_says_nothing_more_is_ended(
     place.leaves_nothing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["HANG", "HANG DEAF"])
 async def test_a_timeout_is_an_answer_that_is_cut_and_the_conversation_goes_on(
     place: Place, text: str
@@ -214,6 +217,7 @@ async def test_the_limit_of_tokens_is_told(place: Place) -> None:
     assert (reply.finish_reason, reply.text, reply.cut) == (FinishReason.LENGTH, "too much", "text")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["HANG", "HANG DEAF"])
 async def test_cancelled_it_is_stopped_first(place: Place, text: str) -> None:
     async with place.open() as connection:

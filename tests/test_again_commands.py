@@ -111,6 +111,7 @@ def killed(folder: Path, *command: str) -> None:
     process.communicate(timeout=TIMEOUT_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["branch", "rerun"])
 def test_a_new_run_that_is_killed_goes_on_and_takes_the_rest_from_the_earlier_one(
     folder: Path, verb: str
@@ -132,6 +133,7 @@ def test_a_new_run_that_is_killed_goes_on_and_takes_the_rest_from_the_earlier_on
     assert json.loads(done.stdout)["variables"]["out"] == "one"
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_is_done_again_only_if_somebody_says_so(folder: Path) -> None:
     write(folder, STATES, ACTIONS.replace("echo c >> log;", "echo c >> log; test -e done || exec sleep 60;"))
     (folder / "log").write_text("", encoding="utf-8")

@@ -223,6 +223,7 @@ def test_what_cannot_be_is_said_with_what_was_expected() -> None:
 # What a run gives ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_result_is_what_the_command_line_prints(tmp_path: Path, tiny_model: Path) -> None:
     texts = {
         "named": flow('A: Prompt "x" using max_tokens=2', 'B: Set result="the end"'),
@@ -282,7 +283,7 @@ def test_warnings_are_in_the_record_those_of_the_check_first(tmp_path: Path) -> 
         run = app.run(text, {"nmae": "x"}, on_event=heard.append)
     assert [one.message.partition("'")[0] for one in run.warnings] == [
         "The front matter has the unknown key ",
-        "The answer was cut off after 1 tokens (max_tokens is 1).",
+        "The answer was cut off after 1 token (max_tokens is 1).",
     ]
     told = [(one.message, one.place) for one in heard if isinstance(one, Warned)]
     assert [(one.message, one.place) for one in run.warnings] == told

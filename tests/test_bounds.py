@@ -129,6 +129,7 @@ async def test_the_event_loop_waits_for_a_counted_part_of_what_is_long() -> None
     assert len(looks) == 11 + 100  # ten parts are short, the eleventh is not; then all of it in a thread
 
 
+@pytest.mark.slow
 async def test_other_branches_go_on_while_a_template_is_filled(bench: Bench) -> None:
     diagram = FORK.replace("B --> J", "B --> C\nC --> J")
     run = await bench.run(bench.write("w", diagram, f'A: Log "{LONG}"\nB: Log "b"\nC: Log "c"'))

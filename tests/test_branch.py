@@ -89,6 +89,7 @@ def beside(one: KeptVisit, at: KeptVisit) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_from_each_visit_exactly_what_does_not_come_after_it_is_taken(top: Bench) -> None:
     first = await top.drive()
     assert first.run.ending is Ending.COMPLETED and len(first.commands) == 8 and len(first.prompts) == 9
@@ -156,6 +157,7 @@ async def test_a_run_that_is_interrupted_in_a_later_round_goes_on_in_that_round(
         assert texts == said
 
 
+@pytest.mark.slow
 async def test_a_branch_that_is_interrupted_can_go_on(top: Bench) -> None:
     first = await top.drive()
     at = top.key(first.run, "Below#2/Say")

@@ -258,6 +258,7 @@ def asked_by(text: str) -> list[tuple[str, ...]]:
     return asked
 
 
+@pytest.mark.slow
 @given(texts=st.lists(TEXTS, min_size=1, max_size=3), system=st.none() | TEXTS)
 def test_a_saved_conversation_says_the_same_when_it_is_run(texts: list[str], system: str | None) -> None:
     text = workflow_of(branch_of(texts, system), OPTIONS, date(2026, 11, 27))

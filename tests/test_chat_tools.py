@@ -292,6 +292,7 @@ def called(name: str, **arguments: object) -> Behaviour:
     return Behaviour(pieces=(), calls=[(name.replace(".", "__"), json.dumps(arguments))])
 
 
+@pytest.mark.slow
 def test_a_script_has_answers_on_standard_output_and_calls_beside_them(
     folder: Path, server: ScriptedServer
 ) -> None:

@@ -361,6 +361,7 @@ async def test_a_program_that_says_nothing_more_is_ended(place: Place) -> None:
     place.leaves_nothing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["HANG", "HANG DEAF"])
 async def test_a_timeout_is_an_answer_that_is_cut(place: Place, text: str) -> None:
     async with place.open() as connection:

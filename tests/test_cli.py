@@ -323,6 +323,7 @@ def test_ctrl_c_while_the_program_is_imported_is_quiet_and_130(folder: Path) -> 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_a_shell_command_ends_its_whole_group(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 60 & echo $! > child; wait"')
     process = start(folder, "run", "w.md", "--events")
@@ -658,6 +659,7 @@ def test_where_there_are_no_cases_it_says_so(arguments: list[str], message: str,
     assert done.returncode == 2 and message in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_and_is_recorded_whoever_reads_what_it_says(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 0.1; echo hi" with result="r"')
     done = subprocess.run(

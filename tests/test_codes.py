@@ -36,6 +36,7 @@ def made() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_code_that_is_made_is_written_down() -> None:
     assert {code: where for code, where in made().items() if code not in codes()} == {}
 

@@ -51,6 +51,7 @@ def imported(folder: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | OURS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [

@@ -105,7 +105,7 @@ def test_a_choice_that_cannot_be_met_is_an_error() -> None:
     assert choose([], DeviceChoice(split_mode="none", main=1)) == []
     for choice, said in (
         (DeviceChoice(names=("CUDA7",)), "CUDA0, CUDA1"),
-        (DeviceChoice(split=(1.0,)), "1 parts for 2 devices"),
+        (DeviceChoice(split=(1.0,)), "1 part for 2 devices"),
         (DeviceChoice(split=(0.0, 0.0)), "above 0"),
         (DeviceChoice(split_mode="none", main=2), "0 to 1"),
     ):

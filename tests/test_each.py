@@ -176,6 +176,7 @@ def begun(folder: Path, count: int) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_continue_and_the_same_command_does_the_rest_at_once(folder: Path) -> None:
     process = begun(folder, 40)
     process.send_signal(signal.SIGINT)

@@ -127,6 +127,7 @@ def test_a_pattern_means_the_whole_text() -> None:
     assert Pattern.parse("(?i)ä+").matches_whole("ÄÄ")
 
 
+@pytest.mark.slow
 def test_a_wrong_pattern_is_a_fault_of_its_parameter_and_a_long_value_an_error() -> None:
     def at(*path: object) -> Place:
         return Place(path=Path("/".join(map(str, path))), line=1, column=1)

@@ -297,6 +297,7 @@ def test_what_the_engine_asserts_of_an_encoder_is_refused_by_the_header(
 # Memory --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gemma2", "jamba", "bert"])
 @pytest.mark.parametrize("tokens", [256, 1024])
 def test_the_room_for_texts_is_what_was_predicted(tmp_path: Path, architecture: str, tokens: int) -> None:
@@ -326,6 +327,7 @@ def test_the_room_for_texts_is_what_was_predicted(tmp_path: Path, architecture: 
     assert abs(grown - cost.embedding_bytes) <= max(0.05 * grown, 8e6), (grown, cost.embedding_bytes)
 
 
+@pytest.mark.slow
 async def test_a_thousand_calls_take_no_memory(tmp_path: Path) -> None:
     async with loaded(make_tiny(tmp_path / "x.gguf", "bert")) as model:
         for _ in range(100):

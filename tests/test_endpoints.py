@@ -211,6 +211,7 @@ async def test_think_is_asked_for_and_what_it_needs_is_said() -> None:
         assert body["thinking"] == {"type": "enabled", "budget_tokens": 2000} and "temperature" not in body
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_form_beside_tools_is_one_more_tool() -> None:
     with served() as server, anyio.fail_after(60):

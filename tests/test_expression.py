@@ -193,6 +193,7 @@ def test_a_function_that_cannot_take_a_value_says_so(text: str, capfd: pytest.Ca
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_functions_count_for_the_bound() -> None:
     with pytest.raises(ExpressionError, match="takes too long"):
         value("l.all(a, l.all(b, l.contains(a) && b != ''))", l=[str(n) for n in range(500)])
@@ -468,6 +469,7 @@ def test_what_nests_too_deep_is_a_fault_wherever_it_is_read(before: str, behind:
     deeper(150)
 
 
+@pytest.mark.slow
 def test_the_longest_expression_is_read_and_evaluated() -> None:
     for text, expected in (
         ("+".join(["n"] * 30_000), 30_000),

@@ -295,6 +295,7 @@ EXPRESSIONS: st.SearchStrategy[str] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(EXPRESSIONS, VARIABLES)
 @example("xs.map(i, xs.map(i, i + 1))", {"xs": [1, 2]})

@@ -35,7 +35,7 @@ class Copy:
 
     def __post_init__(self) -> None:
         ignored = shutil.ignore_patterns("__pycache__", "*.svg")
-        for name in ("src", "scripts", "docs", "tests"):
+        for name in ("src", "scripts", "docs", "tests", "benchmarks"):
             shutil.copytree(ROOT / name, self.folder / name, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", self.folder)
 

@@ -108,7 +108,7 @@ async def test_the_encoding_of_a_text_is_reported(
         ),
         (b"{", 'Read "in" as json', "in line 1, column 2"),
         (b"1\n{\n", 'Read "in" as jsonl', "line 2 is not JSON"),
-        (b"a,b\n1\n", 'Read "in" as csv', "line 2 has 1 values, not 2"),
+        (b"a,b\n1\n", 'Read "in" as csv', "line 2 has 1 value, not 2"),
         (b"a: [", 'Read "in" as yaml', "cannot be read as yaml: did not find"),
         (b"x" * 600, 'Read "in" limit=500B', "larger than 500 bytes"),
         (b"", 'Read "out"', "There is no file out"),

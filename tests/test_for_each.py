@@ -387,6 +387,7 @@ async def test_what_the_prompts_of_a_list_have_in_common_is_evaluated_once(
     assert len(run.variables["said"]) == 24  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_what_is_held_does_not_grow_with_the_list_but_for_results_and_the_record(bench: Bench) -> None:
     most = 0
 

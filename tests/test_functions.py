@@ -211,6 +211,7 @@ def test_what_cannot_be_done_is_said(text: str, said: str) -> None:
         value(text, t="[" * 100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

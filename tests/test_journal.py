@@ -197,6 +197,7 @@ def outcome_of(run: Run) -> tuple[object, ...]:
     return str(run.ending), dict(run.variables), path
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_interrupted_anywhere_ends_as_one_that_is_not(
     tmp_path: Path, journal: SqliteJournal
 ) -> None:

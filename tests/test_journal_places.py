@@ -165,6 +165,7 @@ def damaged(folder: Path) -> dict[str, str]:
 BAD = [no_folder, read_only, too_new, another, damaged]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", BAD)
 def test_a_run_that_cannot_be_kept_runs_and_says_so_in_one_line(folder: Path, place: object) -> None:
     assert callable(place)

@@ -172,6 +172,7 @@ async def test_a_failure_with_a_secret_in_its_message_is_kept_without_it(
     assert SECRET not in json.dumps(run)
 
 
+@pytest.mark.slow
 async def test_no_file_of_the_journal_no_export_and_no_page_has_a_secret(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
@@ -372,6 +373,7 @@ class _Reader(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 async def test_the_page_holds_everything_and_no_text_becomes_markup(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
@@ -398,6 +400,7 @@ async def test_the_page_holds_everything_and_no_text_becomes_markup(
     assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", page) and "@import" not in page
 
 
+@pytest.mark.slow
 async def test_the_picture_has_the_path_and_nothing_but_a_drawing(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
@@ -412,6 +415,7 @@ async def test_the_picture_has_the_path_and_nothing_but_a_drawing(
     assert len(marked) == len(arrows) and len(not_taken) == 2, "through Never"
 
 
+@pytest.mark.slow
 def test_a_note_and_a_composite_leave_each_edge_its_own(tmp_path: Path) -> None:
     pytest.importorskip("mermaidx")
     text = """```mermaid

@@ -98,6 +98,7 @@ def seen_in(text: str) -> list[str]:
     return [name for name, forms in plain.items() if any(form in text for form in forms)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [["-v"], ["--json"], ["--events"], ["--record", "w.test.yaml", "-q"], ["-vv"]],

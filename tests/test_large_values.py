@@ -134,6 +134,7 @@ def test_a_log_of_5_mb_takes_little_memory(tmp_path: Path, option: str) -> None:
     assert ("more characters" in done.stderr) == (option != "-q")
 
 
+@pytest.mark.slow
 def test_the_event_has_the_whole_text(tmp_path: Path) -> None:
     write(tmp_path, *LOGS)
     done = samovar(tmp_path, "run", "w.md", "--events")
@@ -143,6 +144,7 @@ def test_the_event_has_the_whole_text(tmp_path: Path) -> None:
     assert len(logged["text"]) == 4_999_999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["", "-q"])
 def test_an_error_with_a_large_text_is_bounded(tmp_path: Path, option: str) -> None:
     write(tmp_path, LOGS[0], LOGS[1].replace("Log", "Abort"))

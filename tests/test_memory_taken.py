@@ -45,6 +45,7 @@ def check(child: Child) -> None:
     assert is_close(child.predicted_mapped_bytes, taken.mapped_bytes), (child.predicted_mapped_bytes, taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f16", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k", "q8_0", "iq4_nl"])
 def test_each_type_takes_what_was_predicted(
     name: str, source: Path, tiny_model: Path, tmp_path: Path
@@ -56,6 +57,7 @@ def test_each_type_takes_what_was_predicted(
             assert child.taken.private_bytes > child.taken.mapped_bytes, "it is repacked"
 
 
+@pytest.mark.slow
 def test_embeddings_that_are_the_output_too_are_there_twice_if_they_are_repacked(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_embeddings_that_are_the_output_too_are_there_twice_if_they_are_repacked
             check(child)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repack", [True, False])
 def test_two_processes_with_one_file_share_what_is_mapped_and_nothing_else(
     repack: bool, source: Path, tiny_model: Path, tmp_path: Path

@@ -131,6 +131,7 @@ CHUNKS = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1,
 """Of the inputs. The first is enough to see that nothing is broken by and large."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_what_mermaid_reads_is_read_as_the_same_states_and_edges(chunk: int) -> None:
     def check(text: str) -> None:

@@ -219,6 +219,7 @@ def default_and_larger(folder: Path, tiny_model: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: Path) -> None:
     cache = {"SAMOVAR_CACHE_FOLDER": str(default_and_larger / "cache")}
     samovar(
@@ -240,6 +241,7 @@ def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: P
         assert done.returncode == 0 and "also on this machine" not in done.stderr + done.stdout, arguments
 
 
+@pytest.mark.slow
 def test_a_better_model_is_offered_where_the_default_is_not_to_be_had(default_and_larger: Path) -> None:
     done = samovar(
         default_and_larger, "run", "w.md", "--offline", variables={"SAMOVAR_CACHE_FOLDER": "other"}

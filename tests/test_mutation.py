@@ -21,6 +21,7 @@ from tests.growth import assert_grows_with_size
 COUNT = 500
 
 
+@pytest.mark.slow
 def test_what_a_mistake_leaves_unknown_or_unreachable_is_found_at_its_place(tmp_path: Path) -> None:
     found = try_all(tmp_path, seed=12, count=COUNT)
     assert {one.mistake.kind for one in found if one.mistake.breaks} == set(MAKERS)

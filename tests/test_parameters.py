@@ -368,8 +368,8 @@ def test_a_list_or_a_map_is_given_as_a_value_or_as_json(
         (ROWS, [{**ROW, "kind": "bgu"}], '`p[0].kind` must be one of "bug", "idea", not "bgu". Did you mean'),
         (ROWS, [{"kind": "bug"}], "`p[0]` lacks `line`."),
         (ROWS, [{**ROW, "wy": "x"}], "`p[0]` has no `wy`. Did you mean 'why'?"),
-        ({"type": "list", "min_length": 1}, [], "`p` must have at least 1 items."),
-        ({"type": "list", "max_length": 1}, [1, 2], "`p` must have at most 1 items."),
+        ({"type": "list", "min_length": 1}, [], "`p` must have at least 1 item."),
+        ({"type": "list", "max_length": 1}, [1, 2], "`p` must have at most 1 item."),
         ({"type": "list", "items": {"type": "string", "pattern": "^a"}}, ["b"], "`p[0]` must match ^a."),
         ({"type": "list", "items": {"type": "number", "minimum": 1}}, [0], "`p[0]` must be at least 1."),
         (

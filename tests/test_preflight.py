@@ -160,6 +160,7 @@ def test_an_executor_that_there_is_not_is_named_wherever_it_is_chosen(tmp_path: 
         prepare(path, {}, LIBRARY, Settings(executor="lokal"))
 
 
+@pytest.mark.slow
 def test_only_the_door_makes_what_the_runner_takes() -> None:
     makers = [
         path.relative_to(SOURCE).as_posix()

@@ -185,6 +185,7 @@ ACP_CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("permission", ["ask", "deny"])
 @pytest.mark.parametrize(
     ("kind", "program", "says", "is_allowed"),

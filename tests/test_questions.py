@@ -103,7 +103,7 @@ def test_what_can_be_answered_is_known_before_the_run() -> None:
         (["Who=Ada", "Gate=yes"], "Ada: released", 0),
         (["Who=bob", "Gate=n"], "not released: refused", 0),
         (["Who=Ada"], "not released: unanswered", 0),
-        ([], "needs a person at a terminal, or --answer STATE=VALUE", 1),
+        ([], "needs a person at a terminal, --answer STATE=VALUE, or --wait", 1),
         (["Who=Eve"], "the state 'Who' takes one of Ada, Bob", 2),
         (["Gate="], "the state 'Gate' takes yes or no", 2),
         (["Go=yes"], "the state 'Go' asks nobody", 2),

@@ -52,6 +52,7 @@ def test_the_picture_is_that_of_the_diagram(script: dict[str, Any]) -> None:
     assert script["picture"]() == (ROOT / "docs" / "reviews.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_lines_of_python_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     monkeypatch.chdir(ROOT)

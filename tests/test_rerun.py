@@ -201,6 +201,7 @@ async def test_the_time_that_was_read_stays_as_long_as_what_reads_it(world: Benc
     assert done.prompts == [] and done.run.variables["at"] == first.run.variables["at"]
 
 
+@pytest.mark.slow
 async def test_a_rerun_that_is_interrupted_can_go_on(top: Bench) -> None:
     first = await top.drive()
     change(top, '"right"', '"rightly"')

@@ -47,6 +47,7 @@ def runs_of(folder: Path) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_does_nothing_twice_but_what_it_is_told_to(folder: Path) -> None:
     killed(folder)
     done = resumed(folder, "-q")
@@ -62,6 +63,7 @@ def test_a_killed_run_goes_on_and_does_nothing_twice_but_what_it_is_told_to(fold
     assert done.returncode == 2 and "samovar runs" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "status", "log"), [("--skip", 0, "abc"), ("--fail", 1, "ab")])
 def test_a_command_that_was_interrupted_can_count_as_done_or_failed(
     folder: Path, option: str, status: int, log: str
@@ -71,6 +73,7 @@ def test_a_command_that_was_interrupted_can_count_as_done_or_failed(
     assert "".join((folder / "log").read_text(encoding="utf-8").split()) == log
 
 
+@pytest.mark.slow
 def test_a_workflow_that_has_changed_is_not_gone_on_with(folder: Path) -> None:
     killed(folder)
     write(folder, STATES, ACTIONS.replace("echo a", "echo other"))
@@ -78,6 +81,7 @@ def test_a_workflow_that_has_changed_is_not_gone_on_with(folder: Path) -> None:
     assert done.returncode == 2 and "has changed" in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_can_go_on_at_once(folder: Path) -> None:
     write(folder, STATES, ACTIONS.replace("sleep 60", "exec sleep 60"))
     process = start(folder, "run", "w.md", "--journal", "j.db")
@@ -88,6 +92,7 @@ def test_ctrl_c_leaves_a_run_that_can_go_on_at_once(folder: Path) -> None:
     assert resumed(folder, "--redo", "-q").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_secret_is_in_no_file_of_the_journal_and_is_asked_for_again(folder: Path) -> None:
     text = "very-secret-token-5"
     (folder / "w.md").write_text(

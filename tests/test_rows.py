@@ -253,6 +253,7 @@ async def test_a_stop_ends_what_runs_and_begins_nothing(bench: Bench, journal: S
     assert sum(one.visits for one in journal.runs()) == 40
 
 
+@pytest.mark.slow
 async def test_what_is_held_does_not_grow_with_the_rows(bench: Bench) -> None:
     most = 0
 

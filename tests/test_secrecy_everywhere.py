@@ -121,6 +121,7 @@ def write_workflows(folder: Path, ending: str) -> None:
         (folder / name).write_text(content, encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "how"),
     [
@@ -154,6 +155,7 @@ def test_nothing_that_is_written_has_a_row_of_a_secret(
             assert not seen, "\n".join(around(written[path], row) for path in seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_a_program_hears_and_keeps_of_runs_has_no_row_of_a_secret(
     folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str

@@ -79,6 +79,7 @@ def result_of(told: Told) -> str:
     return given(told, len(told.requests) - 1)[0].partition("\n")[2]
 
 
+@pytest.mark.slow
 async def test_what_a_server_asks_is_refused_unless_the_settings_allow_it(
     bench: Bench, server: DeclaredServer
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_server_that_may_has_the_model_of_the_prompt_write(
     assert told.requests[2].session == told.requests[0].session
 
 
+@pytest.mark.slow
 async def test_what_a_server_has_written_counts_in_the_limits_of_the_run(bench: Bench) -> None:
     sampling = replace(SERVER, sampling=True, command=ERAS["older"])
     texts = [reply("text")] * 3  # of two tokens each

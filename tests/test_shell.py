@@ -212,6 +212,7 @@ LITERALS = st.lists(
 CANARY = "samovar-canary"
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.sampled_from(SHELLS), LITERALS)
 def test_no_command_lets_a_value_be_run(

@@ -245,6 +245,7 @@ def test_reading_a_command_grows_with_its_length(name: str) -> None:
     assert count(800) <= 2.3 * count(400)
 
 
+@pytest.mark.slow
 def test_a_long_command_is_read_at_once() -> None:
     """What is not counted, within one call of a pattern or in copying, stays small too."""
     for text in LONG.values():

@@ -49,6 +49,7 @@ def test_the_exit_status_is_that_of_the_signal(folder: Path, number: signal.Sign
     assert process.returncode == 128 + number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("started", ["{}", "trap '' INT TERM HUP; (setsid sh -c '{}' &); sleep 60"])
 def test_the_second_signal_ends_a_command_that_hears_none(folder: Path, started: str) -> None:
     command = started.format(r"trap \"\" INT TERM HUP; echo $$ > child; while true; do sleep 1; done")

@@ -23,6 +23,7 @@ def doubled(start: str, step: str) -> str:
     return DOUBLED.replace("START", start).replace("STEP", step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [

@@ -105,6 +105,7 @@ def test_each_feature_renders_as_by_the_reference_s_rules(feature: str, texts: t
         assert outcome(by_the_rules(source), turns, source) == (SAME, ""), case
 
 
+@pytest.mark.slow
 @given(texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=4, max_size=4))
 def test_any_contents_render_as_by_the_reference_s_rules(texts: list[str]) -> None:
     for feature in ("a namespace", "dates, and JSON with options", "texts or parts", "trimming of blocks"):

@@ -254,6 +254,7 @@ async def test_none_is_never_a_call(families: dict[str, Path], name: str) -> Non
             assert end.reason in (FinishReason.LENGTH, FinishReason.STOP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 async def test_auto_is_text_or_calls_and_calls_are_no_text(families: dict[str, Path], name: str) -> None:
     async with loaded(families[name], 4096) as model:
@@ -318,6 +319,7 @@ async def test_what_cannot_be_enforced_is_an_error_that_names_the_tool_before_an
         assert model.statistics().tokens.evaluated == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hermes", "own", "mistral", "llama"])
 async def test_calls_of_generated_schemas_are_valid(families: dict[str, Path], name: str) -> None:
     async with loaded(families[name], 4096) as model:
@@ -344,6 +346,7 @@ THINKS = FAMILIES["hermes"].template.replace(
 )
 
 
+@pytest.mark.slow
 async def test_what_is_thought_before_a_call_is_reasoning(tmp_path: Path) -> None:
     path = make_tiny(
         tmp_path / "m.gguf",
@@ -469,6 +472,7 @@ async def test_definitions_are_evaluated_once_and_in_a_new_process_not_at_all(
         assert computed < 200 and there > tools_tokens - 200, (computed, there)
 
 
+@pytest.mark.slow
 async def test_how_much_of_the_context_definitions_take_is_told(families: dict[str, Path]) -> None:
     async with loaded(families["hermes"], 32768) as model:
         _, end = await said(model, Options(tools=THIRTY, max_tokens=1))
@@ -484,6 +488,7 @@ async def test_how_much_of_the_context_definitions_take_is_told(families: dict[s
         assert sum("30 tools take" in note for note in model.statistics().notes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hermes", "hermes, tokens", "mistral", "lfm2", "gemma", "own"])
 async def test_the_next_round_goes_on_from_the_call(families: dict[str, Path], name: str) -> None:
     """A call is rendered as it was generated, so that hardly any of it is evaluated again."""

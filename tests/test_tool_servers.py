@@ -79,6 +79,7 @@ def on(bench: Bench, *rules: str, servers: tuple[DeclaredServer, ...] = (SERVER,
     bench.settings = RunnerSettings(folder=bench.folder, settings=settings)
 
 
+@pytest.mark.slow
 async def test_a_server_lists_its_tools_and_is_called(tmp_path: Path) -> None:
     async with opened(tmp_path) as servers:
         listed = await servers.list_tools(SERVER, AT)
@@ -155,6 +156,7 @@ async def test_nothing_is_left_of_a_server_and_of_what_it_started(tmp_path: Path
     await gone(*numbers)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
     program = f"""
 import anyio, sys
@@ -206,6 +208,7 @@ async def test_a_server_that_dies_fails_the_prompt(bench: Bench) -> None:
     assert run.error is not None and run.error.code == "tool" and "status 7" in run.error.message
 
 
+@pytest.mark.slow
 async def test_a_definition_that_has_changed_is_asked_about_before_a_model_reads_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +273,7 @@ def test_what_tools_were_like_is_kept_and_not_believed_if_it_was_tampered_with(t
     assert pinned.before(SERVER) == {} and pinned.changed(SERVER, [one]) == ()
 
 
+@pytest.mark.slow
 async def test_without_a_terminal_a_change_is_shown_with_the_command_that_accepts_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

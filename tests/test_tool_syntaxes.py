@@ -175,6 +175,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [HERMES, LLAMA, MISTRAL, FLAT, LFM2, OWN])
 @given(arguments=st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), VALUES, max_size=4))
 def test_what_is_written_is_read_back(syntax: WritingSyntax, arguments: dict[str, Any]) -> None:

@@ -196,6 +196,7 @@ def test_a_message_names_the_file_that_a_wrong_setting_is_in(
     assert "no setting 'thread' (../../.samovar/config.toml). Did you mean 'threads'?" in str(raised.value)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["keep", "forget"]), st.sampled_from("ab"))))
 def test_what_is_kept_of_each_folder_is_what_was_said_last(
     tmp_path_factory: pytest.TempPathFactory, said: list[tuple[int, str, str]]
@@ -329,6 +330,7 @@ def stdout_of_trust(clone: Path) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_workflow_that_has_changed_or_was_added_since_is_asked_about_again(clone: Path) -> None:
     """As after `git pull`. What has no effect, and comes to none, needs no trust; a trusted one goes on."""
     outer = "[*] --> R\nR --> [*]", '- R: Run workflow "deploy" with folder="{}"'
@@ -361,6 +363,7 @@ def test_a_workflow_that_has_changed_or_was_added_since_is_asked_about_again(clo
     assert samovar(clone, "run", "outer")[0] == samovar(clone, "run", "later")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_change_is_asked_about_once_and_the_next_run_asks_again(clone: Path) -> None:
     assert samovar(clone, "trust", "--yes")[0] == 0
     workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
@@ -423,6 +426,7 @@ def test_at_a_terminal_all_that_would_be_done_is_shown_and_only_yes_is_yes(
     assert (status == 2) != runs
 
 
+@pytest.mark.slow
 def test_yes_to_one_run_trusts_nothing_for_the_next(clone: Path) -> None:
     assert asked(clone, "run", "deploy", typed=b"y\n")[0] == 0
     assert samovar(clone, "run", "deploy")[0] == 2
@@ -435,6 +439,7 @@ def test_yes_to_one_run_trusts_nothing_for_the_next(clone: Path) -> None:
 # Within a run.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     ["", "env -u SAMOVAR_RUN ", "exec env -u SAMOVAR_RUN ", "env -i HOME=$HOME PYTHONPATH=$PYTHONPATH "],
@@ -503,6 +508,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

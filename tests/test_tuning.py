@@ -201,7 +201,7 @@ def test_every_choice_is_measured_in_every_round(tiny_model: Path) -> None:
         bench.close()
     assert [one.tuning for one in speeds] == tried and len(tried) == 4
     assert all(list(one.decode_ms) == [32, 80] and one.evaluate_tokens_per_s > 0 for one in speeds)
-    assert len([part for part in parts if "threads" not in part]) == len(tried) * PLAN.rounds
+    assert len([part for part in parts if "thread" not in part]) == len(tried) * PLAN.rounds
     assert list(decode_ms) == list(rates) and 1 in decode_ms
 
 

@@ -13,6 +13,7 @@ from tests.test_form_workflows import flow
 COUNT = 100
 
 
+@pytest.mark.slow
 def test_mistakes_in_conditions_over_schemas_are_found(tmp_path: Path) -> None:
     missed, kinds = [], set()
     for edges in made(COUNT, seed=13):

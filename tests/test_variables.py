@@ -203,6 +203,7 @@ def test_every_key_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> N
     assert places == [("duplicate-key", 2, 1), ("duplicate-key", 5, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -220,6 +221,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path, given: str, said: str) -> No
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, said, "")
 
 
+@pytest.mark.slow
 def test_a_pipe_is_read_up_to_the_size_of_a_file(tmp_path: Path) -> None:
     write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set all="${report}"', FRONT)
     (tmp_path / ".samovar").mkdir()

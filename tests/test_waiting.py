@@ -125,6 +125,7 @@ def test_questions_of_several_branches_are_named(folder: Path) -> None:
     assert done.returncode == 0 and json.loads(done.stdout)["variables"]["which"] == "this"
 
 
+@pytest.mark.slow
 def test_an_answer_is_told_to_the_process_that_drives_the_run(folder: Path) -> None:
     write(
         folder,
@@ -173,6 +174,7 @@ HELD = (
 )
 
 
+@pytest.mark.slow
 def test_a_log_is_followed_from_another_process_to_its_end(folder: Path) -> None:
     write(folder, STATES, HELD.replace("\\x1b", "\x1b"))
     process = start(folder, "run", "w.md", "--journal", "j.db", "-q")
@@ -190,6 +192,7 @@ def test_a_log_is_followed_from_another_process_to_its_end(folder: Path) -> None
     assert "".join(first) + rest == whole
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_following_and_not_the_run(folder: Path) -> None:
     write(folder, STATES, HELD.replace("\\x1b", ""))
     process = start(folder, "run", "w.md", "--journal", "j.db", "-q")
@@ -204,6 +207,7 @@ def test_ctrl_c_ends_following_and_not_the_run(folder: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_from_another_process(folder: Path) -> None:
     write(folder, STATES, HELD.replace("\\x1b", ""))
     process = start(folder, "run", "w.md", "--journal", "j.db", "-q")

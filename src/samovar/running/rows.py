@@ -7,7 +7,6 @@ rows. In a journal each row is a run of its own: what another start of the same 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -154,7 +153,7 @@ class RowsRunner:
         if kept.status.is_over:
             self.on_done(RowDone(task=task, kept=kept, error=_error_of(kept)))
             return True
-        if kept.status is RunStatus.RUNNING and kept.until_s > time.time():
+        if kept.status is RunStatus.RUNNING:
             return False
         head = keeping.journal.head(kept.run)
         if (error := _undecided(keeping.journal, head)) is not None:
