@@ -77,9 +77,9 @@ class Writer:
             self._thread.start()
         except RuntimeError as error:
             raise JournalError(f"The journal {file} cannot be used: {error}.") from error
-        if (error := self._opened.get()) is not None:
+        if (refused := self._opened.get()) is not None:
             self._thread.join()
-            raise error
+            raise refused
 
     async def write(self, write: Write, *, is_synced: bool = False) -> Any:
         """What `write` gives, once it is kept. `is_synced`: it survives a loss of power too."""
