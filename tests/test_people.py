@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -307,6 +308,41 @@ async def test_a_run_is_cancelled_from_elsewhere_and_its_finally_is_performed(wo
     assert done[0].ending is Ending.CANCELLED and world.commands == ["hold", "clean"]
     assert done[0].error and "runs cancel" in done[0].error.message
     assert next(world.journal.runs()).status is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("clean", ['Shell "clean"', 'Run workflow "cleaner"'])
+async def test_a_finally_after_an_interruption_is_not_the_one_at_the_end(world: World, clean: str) -> None:
+    world.write("[*] --> S\nS --> [*]", 'S: Shell "clean"', name="cleaner")
+    world.write(
+        "[*] --> H\nH --> [*]\nstate End",
+        f'H: Shell "hold"\nEnd: {clean}',
+        name="child",
+        front="finally: End",
+    )
+    world.write(
+        "[*] --> C\nC --> B\nB --> [*]\nstate End",
+        f'C: Run workflow "child"\nB: Shell "b"\nEnd: {clean}',
+        front="finally: End",
+    )
+    run = None
+    for _ in range(2):  # interrupted twice, as by Ctrl-C
+        world.commands = []
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(functools.partial(world.drive, run, hold=anyio.Event()))
+                await until(lambda: "hold" in world.commands)
+                tasks.cancel_scope.cancel()
+        assert world.commands == ["hold", "clean", "clean"]
+        found = next(world.journal.runs())
+        assert found.status is RunStatus.INTERRUPTED
+        run = Run(id=found.id, workflow="top", path=None, started_at=0.0)
+    done = await world.drive(run)
+    assert done.ending is Ending.COMPLETED and world.commands == ["hold", "clean", "b", "clean"]
+    await world.drive(run)
+    assert not world.commands, "that of the end is kept as any other"
+    visits = [one.intent for one in world.journal.visits(done.id)]
+    assert visits[-1].key.path == ("End/S" if "Run" in clean else "End")
+    assert len({one.number for one in visits}) == len(visits)
 
 
 async def test_a_run_that_nobody_drives_is_over_at_once(world: World) -> None:

@@ -124,7 +124,7 @@ class KeptRun(Protocol):
         ...
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
-        """What the journal had of a visit when the run was opened."""
+        """What the journal had of a visit when the run was opened, unless it was for a cancellation."""
         ...
 
     @property

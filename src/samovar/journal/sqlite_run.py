@@ -56,7 +56,7 @@ class SqliteRun(HeldRun):
         self.driven_s = earlier.driven_s
         self.asked = SqliteAsked(writer, looking, earlier.number, self._check, earlier.answers)
         self._texts = texts
-        self._known = {one.intent.key: one for one in earlier.visits}
+        self._known = {one.intent.key: one for one in earlier.visits if not one.is_at_cancel}
         self._forks = earlier.forks
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
@@ -68,11 +68,10 @@ class SqliteRun(HeldRun):
         return self._forks.get(key)
 
     async def intend(self, intent: Intent) -> None:
-        key = intent.key
-        if key not in self._known:  # in this process, the run's own numbers begin again from 1
+        key, known = intent.key, self._known.get(intent.key)
+        if known is None:  # in this process, the run's own numbers begin again from 1
             self._last += 1
-        number = self._last
-
+        number = self._last if known is None else known.intent.number
         steps = self._take_steps()
 
         def insert(connection: Any) -> None:
@@ -81,7 +80,7 @@ class SqliteRun(HeldRun):
             connection.execute(
                 "INSERT INTO visit (run, number, path, line, nth, verb, entered_at, repeatable) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET outcome = NULL, text = NULL, "
-                "entered_at = excluded.entered_at",
+                "number = excluded.number, entered_at = excluded.entered_at",
                 (
                     self._number,
                     number,

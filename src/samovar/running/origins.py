@@ -182,7 +182,11 @@ def earlier_of(journal: Journal | None, run: KeptRun | None) -> Earlier | None:
     origin = None if run is None else run.head.origin
     if journal is None or run is None or origin is None:
         return None
-    kept = [one for one in journal.visits(origin.run) if not (one.outcome and one.outcome.is_given_up)]
+    kept = [
+        one
+        for one in journal.visits(origin.run)
+        if not (one.outcome and (one.outcome.is_given_up or one.is_at_cancel))
+    ]
     if origin.at is not None:
         return BranchedFrom(kept, journal.forks(origin.run), origin)
     status = journal.summary(origin.run).status

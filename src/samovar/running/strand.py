@@ -28,6 +28,8 @@ class Strand:
     """In a run that branched from another: it is at or behind the visit from which all is done again."""
     is_lost: bool = False
     """An earlier process has cancelled its branch: nothing more is performed."""
+    is_at_cancel: bool = False
+    """What is performed is for `finally`, after a cancellation: a run that continues does it again."""
     touched: str = ""
     """Names all that was done outside of the run before, on this strand; empty: nothing."""
     done: str = ""

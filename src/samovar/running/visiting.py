@@ -66,7 +66,7 @@ class Visiting:
             return Visited(outcome=Outcome(), entry=entry, error=None)
         services = self._services
         journal, earlier = services.journal, services.earlier
-        if journal is None:
+        if journal is None or frame.strand.is_at_cancel:
             return await self._now(frame, state, action, entry, None)
         self._learn(frame)
         if earlier is not None:
@@ -227,6 +227,7 @@ class Visiting:
                     TokenCounts(),
                 ),
                 used=_used(context.spending, outcome.figures),
+                is_at_cancel=context.frame.strand.is_at_cancel,
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,
                 stamp=context.stamp,
