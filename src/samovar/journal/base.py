@@ -247,5 +247,8 @@ class Journal(Protocol):
         ...
 
     def remove(self, runs: Sequence[str]) -> Sequence[str]:
-        """Removes runs and what only they have. Gives those removed: one that is driven or waits stays."""
+        """Removes runs and what only they have. Gives those removed.
+
+        One that is driven or waits stays, and one that another takes outcomes from which can continue.
+        """
         ...
