@@ -83,6 +83,7 @@ class World:
         dies_at: Callable[[Event], bool] = lambda event: False,
         hold: anyio.Event | None = None,
         variables: Mapping[str, object] | None = None,
+        is_outline: bool = False,
     ) -> Run:
         """One process that begins a run, or goes on with one. It ends in that command, or at that event."""
         library = Library([], parse_action, start=self.folder)
@@ -104,7 +105,9 @@ class World:
         machine = Machine(on_command)
         machine.hold, self.commands = hold, machine.commands
         goes_on = None if run is None else self.journal.head(run.id)
-        keeping = Keeping(journal=self.journal, goes_on=goes_on, uncertain=Decisions(of_all="redo"))
+        keeping = Keeping(
+            journal=self.journal, goes_on=goes_on, uncertain=Decisions(of_all="redo"), is_outline=is_outline
+        )
         settings = RunnerSettings(
             keeping=keeping, outside=machine, folder=self.folder, waits=True, trusts=True
         )
@@ -282,6 +285,16 @@ async def test_a_secret_is_in_no_kept_question_and_can_be_chosen(world: World) -
     world.journal.people.answer(question, question.choices[0])
     done = await world.drive(run, variables=secret)
     assert done.variables["q"] == "very-secret-text"
+
+
+async def test_an_outline_has_no_question_and_is_never_left_waiting(world: World) -> None:
+    world.write("[*] --> A\nA --> [*]", 'A: Ask "What of ${x}?" result="said"')
+    run = await world.drive(variables={"x": "the-value-of-x"}, is_outline=True)
+    assert run.ending is Ending.FAILED and run.error and run.error.code != "waiting"
+    assert next(world.journal.runs()).status is RunStatus.FAILED and not world.questions()
+    world.journal.close()
+    for file in world.journal.file.parent.iterdir():
+        assert b"What of" not in file.read_bytes() and b"the-value" not in file.read_bytes()
 
 
 # Cancelling -------------------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class RunHead:
     origin: RunOrigin | None = None
     """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
-    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
+    """Only states, times, tokens and endings are kept, whatever is given to the journal: the run can be
+    listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from samovar.journal.codec import to_json
 from samovar.journal.held import HeldRun
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
+from samovar.journal.outlined import outlined
 from samovar.journal.rows import end_row
 from samovar.journal.sqlite_opened import Opened
 from samovar.journal.sqlite_people import Looking, SqliteAsked
@@ -98,7 +99,8 @@ class SqliteRun(HeldRun):
         reach_within(key.path, key.line)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
-        kept, steps = cut(outcome), self._take_steps()
+        kept = cut(outlined(outcome) if self.head.is_outline else outcome)
+        steps = self._take_steps()
         tokens = (outcome.figures.tokens if outcome.figures else TokenCounts()) + outcome.spent
 
         def update(connection: Any) -> None:
@@ -164,6 +166,8 @@ class SqliteRun(HeldRun):
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         now_s, steps = time.time(), self._take_steps()
+        if self.head.is_outline:
+            message, ending = "", None
         result = None if ending is None else ending.result
         kept = None if ending is None else cut(replace(ending, result=None))
 

@@ -179,6 +179,7 @@ class Visiting:
     ) -> VisitContext:
         """What a visit may use. `only_asks`: it is only to be found out what it would do."""
         services = self._services
+        journal = services.journal
         return VisitContext(
             services=services,
             frame=frame,
@@ -193,9 +194,9 @@ class Visiting:
                 strand=frame.strand,
                 references=services.references,
                 settings=services.settings,
-                key=services.journal.key if services.journal else bytes,
+                key=journal.key if journal else bytes,
                 only_asks=only_asks,
-                is_decided=services.journal is None,  # nobody wants to know
+                is_decided=journal is None or journal.head.is_outline,  # nobody wants to know
             ),
             since_s=since_s,
         )
