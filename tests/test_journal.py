@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from samovar.events import NOTHING, Ending, Event
 from samovar.generation import Message
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
+from samovar.journal.connecting import prepare
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.language.reading import parse_workflow
@@ -492,6 +494,35 @@ async def test_a_run_that_is_not_there_is_named(journal: SqliteJournal) -> None:
     with pytest.raises(NotFoundError, match="r1"):
         journal.head("r2")
     assert next(journal.runs()).message == "why"
+
+
+def test_a_new_journal_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "j.db"
+    other, own = (sqlite3.connect(file, isolation_level=None, timeout=5) for _ in range(2))
+    refused: list[str] = []
+
+    class Told:
+        """The other one is in a transaction when the journal mode is wanted, until that was refused."""
+
+        @property
+        def in_transaction(self) -> bool:
+            return own.in_transaction
+
+        def execute(self, statement: str) -> object:
+            if "journal_mode" in statement and not refused:
+                other.execute("BEGIN IMMEDIATE")
+            try:
+                return own.execute(statement)
+            except sqlite3.OperationalError as error:
+                refused.append(f"{statement}: {error}")
+                other.execute("COMMIT")
+                raise
+
+    with closing(other), closing(own):
+        prepare(Told(), file)
+        assert refused == ["PRAGMA journal_mode = WAL: database is locked"]
+        assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert own.execute("SELECT count(*) FROM run").fetchone() == (0,)
 
 
 def test_many_that_open_a_new_journal_at_once_all_get_it(tmp_path: Path) -> None:
