@@ -35,7 +35,9 @@ def connect(file: Path) -> sqlite3.Connection:
         prepare(connection, file)
     except BaseException as error:
         connection.close()
-        raise reason(error, file) from error
+        if isinstance(error, OSError | sqlite3.Error):
+            raise reason(error, file) from error
+        raise
     return connection
 
 
