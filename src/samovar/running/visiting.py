@@ -161,7 +161,8 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
-            _note(action, context, outcome)
+            if not journal.head.is_outline:
+                _note(action, context, outcome)
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         if outcome.figures:
