@@ -18,6 +18,7 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.app import open_scripted
+from samovar.cli.keeping import find_run
 from samovar.cli.kept_diff import difference, show_difference
 from samovar.cli.kept_drawing import svg_of, text_of
 from samovar.cli.kept_files import export_run, prune_runs
@@ -25,7 +26,16 @@ from samovar.cli.kept_pages import page_of, write_page
 from samovar.cli.kept_showing import Narrowed, show_run
 from samovar.errors import NotFoundError, UsageError
 from samovar.generation import Message
-from samovar.journal.base import Intent, KeptStep, RunHead, RunOrigin, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Intent,
+    KeptStep,
+    RunHead,
+    RunOrigin,
+    RunStatus,
+    RunSummary,
+    VisitKey,
+    VisitOutcome,
+)
 from samovar.journal.pruning import Retention
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.summaries import SUMMARY
@@ -346,6 +356,25 @@ def age(journal: SqliteJournal, run: str = "") -> None:
     connection.execute("UPDATE run SET touched_at = 10 WHERE ? IN ('', id)", (run,))
     connection.commit()
     connection.close()
+
+
+async def test_a_run_is_found_by_its_id_without_a_list_of_all_and_by_a_part_of_it(
+    journal: SqliteJournal,
+) -> None:
+    class Unlisted(SqliteJournal):
+        def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
+            assert most is not None, "the whole list is read"
+            return super().runs(most=most)
+
+    for name in ("one-a", "one-b", "two"):
+        await kept(journal, name, "x", RunStatus.COMPLETED)
+    unlisted = Unlisted(journal.file)
+    assert find_run(unlisted, "one-a").id == "one-a" and find_run(unlisted, None).id == "two"
+    assert find_run(journal, "wo").id == "two"
+    with pytest.raises(UsageError, match="may be one-b, one-a"):
+        find_run(journal, "one")
+    with pytest.raises(NotFoundError, match="one-a"):
+        find_run(journal, "one-aa")
 
 
 async def test_pruning_gives_space_back(journal: SqliteJournal) -> None:
