@@ -9,7 +9,8 @@ import pytest
 
 from samovar.events import Ending
 from samovar.journal.base import KeptVisit, RunOrigin, RunStatus
-from tests.again import Bench, Interrupted, bench
+from tests.again import Bench, bench
+from tests.bench import Interrupted
 
 pytestmark = pytest.mark.anyio
 

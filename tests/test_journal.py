@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -38,6 +38,7 @@ from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.uncertain import Decisions
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
+from tests.bench import Interrupted
 
 pytestmark = pytest.mark.anyio
 
@@ -104,10 +105,6 @@ SHELLS = 8
 """Commands of a whole run."""
 
 
-class Interrupted(Exception):
-    """Stands for the end of the process."""
-
-
 class CountedMachine(ThisMachine):
     """Runs nothing, and counts what it is asked to."""
 
@@ -168,13 +165,6 @@ async def drive(
     async with open_scripted(lambda messages: said(tuple(messages))) as executor:
         runner = Runner(library, executor, on_event=on_event, settings=options)
         return await runner.run(Prepared(workflow=workflow, variables=variables or {})), machine
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    journal = SqliteJournal(tmp_path / "state" / "journal.db")
-    yield journal
-    journal.close()
 
 
 async def events_of_a_run(folder: Path) -> int:

@@ -26,12 +26,9 @@ from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.uncertain import Decisions
+from tests.bench import Interrupted, text_of
 
 pytestmark = pytest.mark.anyio
-
-
-class Interrupted(Exception):
-    """Stands for the end of the process."""
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -70,10 +67,7 @@ class World:
         self.prompts = 0
 
     def write(self, diagram: str, actions: str, name: str = "top", front: str = "") -> None:
-        head = f"---\n{front}\n---\n" if front else ""
-        lines = "\n".join(f"- {line}" for line in actions.strip().splitlines())
-        text = f"{head}```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{lines}\n"
-        (self.folder / f"{name}.md").write_text(text, encoding="utf-8")
+        (self.folder / f"{name}.md").write_text(text_of(diagram, actions, front), encoding="utf-8")
 
     async def drive(
         self,
