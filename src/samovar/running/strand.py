@@ -7,11 +7,14 @@ before on it, so that a later run can tell what depends on what. Mutable: what w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from samovar.journal.base import VisitKey
 from samovar.journal.inputs import digest_of
+
+_BELOW = re.compile(r"[/\[]")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +77,11 @@ class Strand:
 def inside(key: VisitKey) -> str:
     """What the paths in the keys of what a visit is made of begin with: `Build`, or `Build#2`."""
     return key.path if key.nth == 1 else f"{key.path}#{key.nth}"
+
+
+def all_around(key: VisitKey) -> Iterator[str]:
+    """What `inside` gives of each visit that this one is within, in whatever branch."""
+    return (key.path[: end.start()] for end in _BELOW.finditer(key.path))
 
 
 def is_within(key: VisitKey, around: VisitKey) -> bool:
