@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import JournalError
 from samovar.journal.connecting import reason
 from samovar.journal.schema import MIGRATIONS, version_of
 
@@ -107,6 +106,3 @@ def users_of(file: Path) -> list[str]:
             if process.pid != os.getpid() and any(one.path == whole for one in process.open_files()):
                 found.append(f"{process.info['name']} ({process.pid})")
     return found
-
-
-__all__ = ["KNOWN_SCHEMA", "JournalError", "JournalLook", "look", "users_of"]

@@ -6,8 +6,8 @@ again is; for the rest somebody has to say: by an option, by answering a questio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from samovar.actions.base import Action, Outcome
@@ -23,16 +23,14 @@ class Decisions:
     """What was decided of visits that may not simply be done again."""
 
     of_all: Decision | None = None
-    of_one: Mapping[VisitKey, Decision] = field(default_factory=dict)
 
     def of(self, key: VisitKey) -> Decision:
         """Raises `InterruptedActionError` if nobody has decided."""
-        decision = self.of_one.get(key, self.of_all)
-        if decision is None:
+        if self.of_all is None:
             raise InterruptedActionError(
                 f"{key} was interrupted, and nobody knows whether it was done. Say --redo, --skip or --fail."
             )
-        return decision
+        return self.of_all
 
 
 def undecided(kept: Iterable[KeptVisit]) -> list[KeptVisit]:
