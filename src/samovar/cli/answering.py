@@ -17,7 +17,7 @@ import anyio
 
 from samovar.actions.question import Asking, Filled, Question, accepted
 from samovar.cli.asking import Person
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.resuming import ResumeArguments, resume_run
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
@@ -28,9 +28,6 @@ from samovar.journal.people import KeptQuestion
 from samovar.preflight.variable_files import read_input
 from samovar.projects.lineage import is_within_run
 from samovar.running.waiting import question_from
-
-LOOK_S = 0.2
-"""How often it is looked whether the process that drives the run has gone on."""
 
 
 def answer_run(arguments: ResumeArguments, *, value: str | None, state: str | None) -> int:
@@ -105,10 +102,9 @@ def _taken(question: Asking) -> str:
 
 def _is_taken(journal: Journal, found: RunSummary, question: KeptQuestion) -> bool:
     """Whether the process that drives the run goes on with the answer; False: nobody drives it any more."""
-    while True:
+    for now in looks(journal, found.id):
         if journal.people.is_taken(question):
-            return True
-        status = find_run(journal, found.id).status
-        if status is not RunStatus.RUNNING:
-            return status.is_over
-        time.sleep(LOOK_S)
+            break
+        if now.status is not RunStatus.RUNNING:
+            return now.status.is_over
+    return True

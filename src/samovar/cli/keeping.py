@@ -7,6 +7,7 @@ run that is kept.
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ from samovar.running.keeping import Keeping
 
 if TYPE_CHECKING:
     from samovar.journal.sqlite import SqliteJournal
+
+LOOK_S = 0.2
+"""How often it is looked what another process has done."""
 
 
 def journal_file(settings: Settings) -> Path:
@@ -208,3 +212,13 @@ def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> R
     if len(exact) > 1:
         raise UsageError(f"{run!r} may be {', '.join(one.id for one in exact[:5])}. Give more of the id.")
     return exact[0]
+
+
+def looks(journal: Journal, run: str) -> Iterator[RunSummary]:
+    """A run as it is now, and again every `LOOK_S`, for as long as it is asked for. Raises `NotFoundError`.
+
+    Only that run is read, however many are kept.
+    """
+    while True:
+        yield journal.summary(run)
+        time.sleep(LOOK_S)
