@@ -15,7 +15,7 @@ from datetime import datetime
 
 import anyio
 
-from samovar.actions.question import Asking, Filled, Question, accepted
+from samovar.actions.question import Asking, accepted
 from samovar.cli.asking import Person
 from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.resuming import ResumeArguments, resume_run
@@ -79,7 +79,7 @@ def _text(kept: KeptQuestion, value: str | None) -> str:
             raise UsageError(f"{kept.key} was not answered: the run still waits.")
         return reply.text
     if value is None:
-        raise UsageError(f"{kept.key} asks: {shown(_line(question))} Give the answer: {_taken(question)}.")
+        raise UsageError(f"{kept.key} asks: {shown(question.line)} Give the answer: {_taken(question)}.")
     said = read_input() if value == "-" else value
     if not said.strip() and question.default is not None:
         return question.default
@@ -90,10 +90,6 @@ def _text(kept: KeptQuestion, value: str | None) -> str:
             "still waits."
         )
     return reply.text
-
-
-def _line(question: Question) -> str:
-    return " ".join("".join(one.text if isinstance(one, Filled) else one for one in question.parts).split())
 
 
 def _taken(question: Asking) -> str:

@@ -151,7 +151,7 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
         return
     last = journal.newest(current_folder() / workflow.path)
     if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
-        where = f" --journal {shlex.quote(str(settings.journal_file))}" if is_named(settings) else ""
+        where = journal_option(settings.journal_file)
         is_waiting = last.status is RunStatus.WAITING
         state = "waits for an answer" if is_waiting else "was interrupted"
         verb = "answer" if is_waiting else "resume"
@@ -185,9 +185,14 @@ def check_same_secrets(journal: Journal, head: RunHead, variables: Mapping[str, 
             )
 
 
+def journal_option(file: object) -> str:
+    """What a command that is suggested has behind its run, for the journal that `--journal` named."""
+    return "" if file is None else f" --journal {shlex.quote(str(file))}"
+
+
 def say_kept(run: str, journal: object, *, waits: bool) -> None:
     """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
-    where = "" if journal is None else f" --journal {shlex.quote(str(journal))}"
+    where = journal_option(journal)
     if waits:
         say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
     else:
