@@ -62,6 +62,16 @@ def test_each_row_is_a_line_of_json_and_a_second_start_does_nothing_again(folder
     assert len(runs_of(folder)) == 3
 
 
+@pytest.mark.parametrize("line", ["journal_days = 20", 'value_bytes = "2MB"'])
+def test_rows_are_read_whatever_settings_there_are(folder: Path, line: str) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    (folder / "config" / "samovar").mkdir(parents=True)
+    (folder / "config" / "samovar" / "config.toml").write_text(f"{line}\n")
+    done = each(folder, "rows.csv")
+    assert done.returncode == 0 and lines_of(done.stdout)[0]["result"] == "Ann 6", done.stderr
+
+
 def test_variables_of_all_rows_are_options_as_ever_and_count_for_what_is_done(folder: Path) -> None:
     write(folder, TWO, ACTIONS, FRONT)
     (folder / "rows.jsonl").write_text('{"name": "Ann"}\n')
