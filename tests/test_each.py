@@ -14,6 +14,7 @@ from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
 from samovar.generation import Message
 from tests.test_cli import TIMEOUT_S, environment, folder, samovar, start, write
+from tests.warm import warm
 
 __all__ = ["folder"]
 FRONT = "parameters: [{name: name, required: true}, {name: age, type: number, default: 3}]"
@@ -151,6 +152,7 @@ def test_a_file_without_rows_is_said_and_is_no_error(folder: Path) -> None:
         (("--json",), "--json is about one run"),
         (("--print", "name"), "--print is about one run"),
         (("--no-journal", "--retry-failed"), "--retry-failed needs the journal"),
+        (("--no-journal", "--journal", "j.db"), "--journal and --no-journal cannot be combined"),
         (("--age", "x"), "rows.csv:2: The parameter 'age' cannot be 'x'"),
         (("--name", "x"), "'name' is given by this file and by the command"),
     ],
@@ -162,6 +164,27 @@ def test_what_cannot_be_is_said_before_anything_runs(
     (folder / "rows.csv").write_text("name\nAnn\n")
     done = each(folder, "rows.csv", *options)
     assert done.returncode == 2 and said in done.stderr + done.stdout
+    assert not journal_of(folder).exists()
+
+
+@pytest.mark.parametrize(("how", "said"), [("off", "not kept"), ("outline", "kept in outline only")])
+def test_failed_rows_are_not_done_again_where_nobody_knows_which_failed(
+    folder: Path, how: str, said: str
+) -> None:
+    write(folder, TWO, STOPS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    set_to = {**environment(folder), "SAMOVAR_JOURNAL": how}
+    command = ["run", "w.md", "--each", "rows.csv", "--retry-failed"]
+    done = warm().run(command, folder=folder, environment=set_to, stdin="", timeout_s=TIMEOUT_S)
+    assert done.returncode == 2 and f"--retry-failed needs the journal, and rows are {said}" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("options", [("--out", "o.jsonl"), ("--at-once", "2"), ("--retry-failed",)])
+def test_an_option_about_rows_needs_rows(folder: Path, options: tuple[str, ...]) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    done = samovar(folder, "run", "w.md", "--var", "name=Ann", *options)
+    assert done.returncode == 2 and f"{options[0]} needs --each FILE" in done.stderr
     assert not journal_of(folder).exists()
 
 

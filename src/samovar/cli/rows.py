@@ -98,6 +98,9 @@ def run_rows(arguments: RunArguments) -> int:
         at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
         with keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
             is_found = keeping is not None and not keeping.is_outline
+            if arguments.rows.retry_failed and not is_found:
+                how = "kept in outline only" if keeping else "not kept"
+                raise UsageError(f"--retry-failed needs the journal, and rows are {how} here.")
             keys = RowKeys(workflow, library, settings, run) if is_found else None
             many = _Many(rows, prepared, keys, keeping and replace(keeping, lose=None), at_once)
             return many.run(arguments, settings, library, total)
@@ -111,24 +114,14 @@ def _refuse(error: SamovarError) -> NoReturn:
 
 def _check(arguments: RunArguments) -> None:
     """Raises `UsageError` for options that are about one run."""
-    asked = [
-        name
-        for name, is_asked in (
-            ("--json", arguments.as_json),
-            ("--events", arguments.as_events),
-            ("--print", arguments.print_variable is not None),
-            ("--record", arguments.record is not None),
-            ("--dry-run", arguments.dry_run),
-        )
-        if is_asked
-    ]
+    asked = arguments.outputs
+    asked += ["--record"] if arguments.record is not None else []
+    asked += ["--dry-run"] if arguments.dry_run else []
     if asked:
         raise UsageError(
             f"{asked[0]} is about one run and cannot be combined with --each, which writes a line of JSON "
             "for each row."
         )
-    if arguments.rows.retry_failed and arguments.no_journal:
-        raise UsageError("--retry-failed needs the journal, which --no-journal leaves out.")
 
 
 def _at_once(workflow: Workflow, library: Library, *, is_quiet: bool) -> int:
