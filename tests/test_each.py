@@ -71,6 +71,7 @@ def test_rows_are_read_whatever_settings_there_are(folder: Path, line: str) -> N
     (folder / "config" / "samovar" / "config.toml").write_text(f"{line}\n")
     done = each(folder, "rows.csv")
     assert done.returncode == 0 and lines_of(done.stdout)[0]["result"] == "Ann 6", done.stderr
+    assert "1 of 1 row completed" in done.stderr
 
 
 def test_variables_of_all_rows_are_options_as_ever_and_count_for_what_is_done(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from samovar.cli.kept_files import read_run
 from samovar.cli.output import write_json
 from samovar.cli.terminal import put
+from samovar.errors.counting import counted
 from samovar.journal.base import VisitKey
 from samovar.running.kept_wire import visit_key
 
@@ -143,17 +144,20 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"They begin with another {one}."
     parts = found["parts"]
     if parts is None:
-        yield f"The {found['same']} visits are alike."
+        yield f"They are alike in {counted(found['same'], 'visit')}."
         return
     yield ""
     why = {"input": "another input", "result": "the same input, and another result"}
     yield f"They part at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
     yield from (f"  {line}" for line in parts["diff"][:MOST_LINES])
     if len(parts["diff"]) > MOST_LINES:
-        yield f"  … {len(parts['diff']) - MOST_LINES:,} more lines (--json has all)"
+        left = counted(len(parts["diff"]) - MOST_LINES, "more line", grouped=True)
+        yield f"  … {left} (--json has all)"
     follows = found["follows"]
     yield ""
-    yield f"{found['same']} visits are alike, {len(follows)} more differ" + (":" if follows else ".")
+    alike = counted(found["same"], "visit is", "visits are")
+    more = counted(len(follows), "more differs", "more differ")
+    yield f"{alike} alike, {more}" + (":" if follows else ".")
     for one in follows[:MOST_FOLLOWING]:
         yield f"  {visit_key(one)}: {one['why']}"
     if len(follows) > MOST_FOLLOWING:

@@ -21,6 +21,7 @@ from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import NotFoundError, UsageError
+from samovar.errors.counting import counted
 from samovar.journal.base import VisitKey
 from samovar.memory import in_words
 from samovar.running.kept_wire import visit_key
@@ -174,7 +175,8 @@ def _block(name: str, text: str, *, is_short: bool) -> Iterator[str]:
     for line in kept:
         yield f"      {line[:300] + ' …' if is_short and len(line) > 300 else line}"
     if len(kept) < len(lines):
-        yield f"      … {len(lines) - len(kept):,} more lines"
+        left = len(lines) - len(kept)
+        yield f"      … {counted(left, 'more line', grouped=True)}"
 
 
 def _tokens(tokens: Object) -> str:

@@ -22,7 +22,6 @@ from samovar.values import plain
 
 OPENING = b'{"index": '
 """What every line begins with."""
-_TAIL_BYTES = 100
 
 
 def row_object(done: RowDone) -> dict[str, Any]:
