@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,32 @@ def test_an_option_about_rows_needs_rows(folder: Path, options: tuple[str, ...])
     done = samovar(folder, "run", "w.md", "--var", "name=Ann", *options)
     assert done.returncode == 2 and f"{options[0]} needs --each FILE" in done.stderr
     assert not journal_of(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ((), 1, "use --no-journal"),
+        (("--no-journal",), 0, "1 of 1 row completed"),
+        (("--no-journal", "--out", "o.jsonl"), 2, "--out needs sqlite3"),
+    ],
+)
+def test_a_python_without_sqlite_runs_rows_that_are_not_kept(
+    folder: Path, options: tuple[str, ...], status: int, said: str
+) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    without = "import sys; sys.modules['sqlite3'] = None; from samovar.cli.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "run", "w.md", "--each", "rows.csv", *options],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == status and said in done.stderr, done.stderr
 
 
 def test_workflows_with_effects_do_one_row_at_a_time(folder: Path) -> None:
