@@ -180,6 +180,13 @@ def test_words_that_stand_for_no_key_are_hidden_nowhere(tmp_path: Path) -> None:
     ]
 
 
+def test_what_follows_a_scheme_has_a_name_that_no_other_variable_has() -> None:
+    environment = {"A_KEY": "Bearer the-first-one", "A_KEY1": "the-second-one"}
+    environment["OPENAI_CUSTOM_HEADERS"] = "\n".join(f"X: Bearer header-{number:02}" for number in range(12))
+    keys = set(keys_of(Settings(environment=("A_KEY", "A_KEY1")), environment).values())
+    assert {"the-first-one", "the-second-one", *(f"header-{number:02}" for number in range(12))} <= keys
+
+
 def test_a_pipe_is_no_place_of_a_key(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     declared = DeclaredExecutor(name="a", kind="openai", key=f"file:{tmp_path / 'pipe'}")
