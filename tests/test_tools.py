@@ -335,7 +335,7 @@ async def test_each_call_of_a_workflow_has_named_conversations_of_its_own(
 ) -> None:
     for name in ("a", "b"):
         bench.write(name, LINE, 'A: Prompt "who?" using session="s"')
-    rounds = [[(f"workflow.{name}", {})] for name in tools]
+    rounds: list[list[tuple[str, object]]] = [[(f"workflow.{name}", {})] for name in tools]
     wanted: list[Answer] = []
     if together:
         wanted = [calls(*(one for ones in rounds for one in ones)), "one", "two"]
