@@ -23,10 +23,7 @@ from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.uncertain import Decisions
-
-
-class Interrupted(Exception):
-    """Stands for the end of the process."""
+from tests.bench import Interrupted, text_of
 
 
 @dataclass(kw_only=True)
@@ -81,10 +78,7 @@ class Bench:
     answers: Mapping[str, list[str]] = field(default_factory=dict)
 
     def write(self, diagram: str, actions: str, name: str = "top", front: str = "") -> None:
-        head = f"---\n{front}\n---\n" if front else ""
-        lines = "\n".join(f"- {line}" for line in actions.strip().splitlines())
-        text = f"{head}```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{lines}\n"
-        (self.folder / f"{name}.md").write_text(text, encoding="utf-8")
+        (self.folder / f"{name}.md").write_text(text_of(diagram, actions, front), encoding="utf-8")
 
     async def drive(
         self,

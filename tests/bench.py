@@ -127,6 +127,10 @@ def unchecked(workflow: Workflow, variables: Mapping[str, object] | None = None)
     return Prepared(workflow=workflow, variables=bind(workflow.parameters, variables or {}))
 
 
+class Interrupted(Exception):
+    """Stands for the end of the process."""
+
+
 class Bench:
     """A folder with workflows, and what a run of one of them told."""
 

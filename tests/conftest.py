@@ -12,6 +12,7 @@ import pytest
 from benchmarks.signals import not_ignored_by_children
 from hypothesis import HealthCheck, settings
 
+from samovar.journal.sqlite import SqliteJournal
 from samovar.models.package import fetch
 from samovar.models.reference import DEFAULT_MODEL, parse_reference
 from samovar.models.store import Store
@@ -65,6 +66,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
+    journal = SqliteJournal(tmp_path / "state" / "journal.db")
+    yield journal
+    journal.close()
 
 
 @pytest.fixture(scope="session")

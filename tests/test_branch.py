@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from samovar.events import Ending
-from samovar.journal.base import KeptVisit, RunOrigin, RunStatus
-from tests.again import Bench, Interrupted, bench
+from samovar.journal.base import Intent, KeptVisit, RunOrigin, RunStatus, VisitKey, VisitOutcome
+from samovar.running.origins import BranchedFrom
+from tests.again import Bench, bench
+from tests.bench import Interrupted
+from tests.growth import assert_grows_with_size
 
 pytestmark = pytest.mark.anyio
 
@@ -277,3 +280,20 @@ async def test_a_command_that_was_interrupted_beside_the_point_must_be_decided(w
     assert done.commands == []
     done = await world.drive(RunOrigin(run=run, at=at), decision="redo")
     assert done.run.ending is Ending.COMPLETED and done.commands == ["echo left"]
+
+
+def test_what_visits_are_made_of_is_found_without_looking_at_all_of_them() -> None:
+    def prepare(size: int) -> Callable[[], object]:
+        keys = [VisitKey(path=f"Each[{number}]{below}") for number in range(size) for below in ("", "/S")]
+        kept = [KeptVisit(intent=begun(key), outcome=VisitOutcome()) for key in keys]
+        earlier = BranchedFrom(kept, (), RunOrigin(run="r", at=VisitKey(path="B")))
+
+        def look() -> None:
+            assert all(len(earlier.within(key)) == ("/" not in key.path) for key in keys)
+
+        return look
+
+    def begun(key: VisitKey) -> Intent:
+        return Intent(key=key, number=1, verb="set", entered_at=1.0, is_repeatable=True)
+
+    assert_grows_with_size(prepare, 1_600)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from samovar.events import NOTHING, Ending, Event
 from samovar.generation import Message
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
+from samovar.journal.connecting import prepare
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.language.reading import parse_workflow
@@ -36,6 +38,7 @@ from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.uncertain import Decisions
 from samovar.values import Record
 from samovar.values.certainty import Answered, ChosenValue
+from tests.bench import Interrupted
 
 pytestmark = pytest.mark.anyio
 
@@ -102,10 +105,6 @@ SHELLS = 8
 """Commands of a whole run."""
 
 
-class Interrupted(Exception):
-    """Stands for the end of the process."""
-
-
 class CountedMachine(ThisMachine):
     """Runs nothing, and counts what it is asked to."""
 
@@ -166,13 +165,6 @@ async def drive(
     async with open_scripted(lambda messages: said(tuple(messages))) as executor:
         runner = Runner(library, executor, on_event=on_event, settings=options)
         return await runner.run(Prepared(workflow=workflow, variables=variables or {})), machine
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    journal = SqliteJournal(tmp_path / "state" / "journal.db")
-    yield journal
-    journal.close()
 
 
 async def events_of_a_run(folder: Path) -> int:
@@ -492,6 +484,35 @@ async def test_a_run_that_is_not_there_is_named(journal: SqliteJournal) -> None:
     with pytest.raises(NotFoundError, match="r1"):
         journal.head("r2")
     assert next(journal.runs()).message == "why"
+
+
+def test_a_new_journal_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "j.db"
+    other, own = (sqlite3.connect(file, isolation_level=None, timeout=5) for _ in range(2))
+    refused: list[str] = []
+
+    class Told:
+        """The other one is in a transaction when the journal mode is wanted, until that was refused."""
+
+        @property
+        def in_transaction(self) -> bool:
+            return own.in_transaction
+
+        def execute(self, statement: str) -> object:
+            if "journal_mode" in statement and not refused:
+                other.execute("BEGIN IMMEDIATE")
+            try:
+                return own.execute(statement)
+            except sqlite3.OperationalError as error:
+                refused.append(f"{statement}: {error}")
+                other.execute("COMMIT")
+                raise
+
+    with closing(other), closing(own):
+        prepare(Told(), file)
+        assert refused == ["PRAGMA journal_mode = WAL: database is locked"]
+        assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert own.execute("SELECT count(*) FROM run").fetchone() == (0,)
 
 
 def test_many_that_open_a_new_journal_at_once_all_get_it(tmp_path: Path) -> None:

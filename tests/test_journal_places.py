@@ -25,6 +25,7 @@ from samovar.journal.base import (
     VisitKey,
     VisitOutcome,
 )
+from samovar.journal.connecting import connect
 from samovar.journal.mounts import is_over_network
 from samovar.journal.people import AskedPeople, KeptQuestion
 from samovar.journal.sqlite import SqliteJournal
@@ -265,6 +266,17 @@ def test_a_file_that_another_process_has_locked_is_one_line(
         writer.write_now(lambda connection: connection.execute("UPDATE run SET status = ''"))
         writer.close()
     holder.close()
+
+
+def test_ctrl_c_while_an_older_journal_becomes_one_of_today_is_not_a_fault_of_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(connection: object, file: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("samovar.journal.connecting.prepare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        connect(folder / "j.db")
 
 
 async def test_a_run_that_went_on_unkept_is_never_driven_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from samovar.running.keeping import Keeping
 from samovar.running.run import Run
 from samovar.running.runner import Runner
 from samovar.running.uncertain import Decisions
-from tests.bench import Bench, Told, reply, unchecked
+from tests.bench import Bench, Interrupted, Told, reply, unchecked
 
 pytestmark = pytest.mark.anyio
 DIAGRAM = "[*] --> A\nA --> B\nB --> C\nC --> [*]"
@@ -34,10 +34,6 @@ ACTIONS = """A: Set n := 1
 B: Prompt "look" result="seen" using tools="files.read, workflow.adds" session=talk
 C: Prompt "and now" result="end" using session=talk"""
 ADDS = "parameters: [{name: a, type: number}]\nreturns: sum"
-
-
-class Interrupted(Exception):
-    """Stands for the end of the process."""
 
 
 def calls(*wanted: tuple[str, object]) -> PromptReply:
@@ -66,13 +62,6 @@ def written(bench: Bench) -> Workflow:
     (bench.folder / "a.txt").write_text("one\n", encoding="utf-8")
     bench.write("adds", "[*] --> S\nS --> [*]", "S: Set sum := a + 1", front=ADDS)
     return bench.write("w", DIAGRAM, ACTIONS)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    journal = SqliteJournal(tmp_path / "state" / "journal.db")
-    yield journal
-    journal.close()
 
 
 async def drive(

@@ -18,6 +18,7 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.app import open_scripted
+from samovar.cli.keeping import find_run
 from samovar.cli.kept_diff import difference, show_difference
 from samovar.cli.kept_drawing import svg_of, text_of
 from samovar.cli.kept_files import export_run, prune_runs
@@ -25,7 +26,17 @@ from samovar.cli.kept_pages import page_of, write_page
 from samovar.cli.kept_showing import Narrowed, show_run
 from samovar.errors import NotFoundError, UsageError
 from samovar.generation import Message
-from samovar.journal.base import Intent, KeptStep, RunHead, RunStatus, VisitKey, VisitOutcome
+from samovar.journal.base import (
+    Intent,
+    KeptStep,
+    RunHead,
+    RunOrigin,
+    RunStatus,
+    RunSummary,
+    VisitKey,
+    VisitOutcome,
+)
+from samovar.journal.pruning import Retention
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.summaries import SUMMARY
 from samovar.language.reading import parse_workflow
@@ -259,9 +270,19 @@ async def test_what_only_one_run_did_follows_from_where_they_part(
 HEAD = RunHead(id="r1", workflow="w", path=None, folder="/", started_at=5.0)
 
 
-async def kept(journal: SqliteJournal, run: str, value: str, status: RunStatus | None) -> None:
+async def kept(
+    journal: SqliteJournal, run: str, value: str, status: RunStatus | None, origin: str | None = None
+) -> None:
     """A run of one visit; without a status it is interrupted."""
-    head = RunHead(id=run, workflow="w", path=None, folder="/", started_at=5.0, variables={"x": value})
+    head = RunHead(
+        id=run,
+        workflow="w",
+        path=None,
+        folder="/",
+        started_at=5.0,
+        variables={"x": value},
+        origin=None if origin is None else RunOrigin(run=origin),
+    )
     async with journal.begin(head) as driven:
         key = VisitKey(path="A")
         await driven.intend(Intent(key=key, number=1, verb="set", entered_at=1.0, is_repeatable=True))
@@ -302,12 +323,58 @@ async def test_prune_leaves_what_is_driven_or_waits_and_what_others_need(
         prune_runs(given(journal), older_than="soon", keep=None, dry_run=False, as_json=False)
 
 
+async def test_a_run_stays_as_long_as_one_that_takes_from_it_can_continue(
+    journal: SqliteJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prune(*, dry_run: bool) -> set[str]:
+        prune_runs(given(journal), older_than="30d", keep=None, dry_run=dry_run, as_json=True)
+        return {one["run"] for one in json.loads(capsys.readouterr().out)["runs"]}
+
+    async def pruned_by(run: str, retention: Retention) -> set[str]:
+        before, own = {one.id for one in journal.runs()}, SqliteJournal(journal.file, retention=retention)
+        await kept(own, run, "x", RunStatus.COMPLETED)
+        own.close()
+        return before - {one.id for one in journal.runs()}
+
+    await kept(journal, "first", "a", RunStatus.COMPLETED)
+    await kept(journal, "unneeded", "b", RunStatus.COMPLETED)
+    age(journal)
+    await kept(journal, "again", "c", None, origin="first")
+    assert prune(dry_run=True) == {"unneeded"} and journal.remove(["first"]) == []
+    assert await pruned_by("other", Retention()) == {"unneeded"}
+    age(journal)
+    assert prune(dry_run=True) == {"first", "again", "other"}
+    assert await pruned_by("last", Retention()) == {"first", "again", "other"}, "the one that needs it first"
+    await kept(journal, "done", "c", RunStatus.COMPLETED, origin="last")
+    age(journal, "last")
+    assert prune(dry_run=False) == {"last"}, "what is over needs nothing"
+
+
 def age(journal: SqliteJournal, run: str = "") -> None:
     """Runs were last touched a year ago."""
     connection = sqlite3.connect(journal.file)
     connection.execute("UPDATE run SET touched_at = 10 WHERE ? IN ('', id)", (run,))
     connection.commit()
     connection.close()
+
+
+async def test_a_run_is_found_by_its_id_without_a_list_of_all_and_by_a_part_of_it(
+    journal: SqliteJournal,
+) -> None:
+    class Unlisted(SqliteJournal):
+        def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
+            assert most is not None, "the whole list is read"
+            return super().runs(most=most)
+
+    for name in ("one-a", "one-b", "two"):
+        await kept(journal, name, "x", RunStatus.COMPLETED)
+    unlisted = Unlisted(journal.file)
+    assert find_run(unlisted, "one-a").id == "one-a" and find_run(unlisted, None).id == "two"
+    assert find_run(journal, "wo").id == "two"
+    with pytest.raises(UsageError, match="may be one-b, one-a"):
+        find_run(journal, "one")
+    with pytest.raises(NotFoundError, match="one-a"):
+        find_run(journal, "one-aa")
 
 
 async def test_pruning_gives_space_back(journal: SqliteJournal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,12 +26,9 @@ from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.running.uncertain import Decisions
+from tests.bench import Interrupted, text_of
 
 pytestmark = pytest.mark.anyio
-
-
-class Interrupted(Exception):
-    """Stands for the end of the process."""
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -69,10 +67,7 @@ class World:
         self.prompts = 0
 
     def write(self, diagram: str, actions: str, name: str = "top", front: str = "") -> None:
-        head = f"---\n{front}\n---\n" if front else ""
-        lines = "\n".join(f"- {line}" for line in actions.strip().splitlines())
-        text = f"{head}```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{lines}\n"
-        (self.folder / f"{name}.md").write_text(text, encoding="utf-8")
+        (self.folder / f"{name}.md").write_text(text_of(diagram, actions, front), encoding="utf-8")
 
     async def drive(
         self,
@@ -82,6 +77,7 @@ class World:
         dies_at: Callable[[Event], bool] = lambda event: False,
         hold: anyio.Event | None = None,
         variables: Mapping[str, object] | None = None,
+        is_outline: bool = False,
     ) -> Run:
         """One process that begins a run, or goes on with one. It ends in that command, or at that event."""
         library = Library([], parse_action, start=self.folder)
@@ -103,7 +99,9 @@ class World:
         machine = Machine(on_command)
         machine.hold, self.commands = hold, machine.commands
         goes_on = None if run is None else self.journal.head(run.id)
-        keeping = Keeping(journal=self.journal, goes_on=goes_on, uncertain=Decisions(of_all="redo"))
+        keeping = Keeping(
+            journal=self.journal, goes_on=goes_on, uncertain=Decisions(of_all="redo"), is_outline=is_outline
+        )
         settings = RunnerSettings(
             keeping=keeping, outside=machine, folder=self.folder, waits=True, trusts=True
         )
@@ -283,6 +281,16 @@ async def test_a_secret_is_in_no_kept_question_and_can_be_chosen(world: World) -
     assert done.variables["q"] == "very-secret-text"
 
 
+async def test_an_outline_has_no_question_and_is_never_left_waiting(world: World) -> None:
+    world.write("[*] --> A\nA --> [*]", 'A: Ask "What of ${x}?" result="said"')
+    run = await world.drive(variables={"x": "the-value-of-x"}, is_outline=True)
+    assert run.ending is Ending.FAILED and run.error and run.error.code != "waiting"
+    assert next(world.journal.runs()).status is RunStatus.FAILED and not world.questions()
+    world.journal.close()
+    for file in world.journal.file.parent.iterdir():
+        assert b"What of" not in file.read_bytes() and b"the-value" not in file.read_bytes()
+
+
 # Cancelling -------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +315,41 @@ async def test_a_run_is_cancelled_from_elsewhere_and_its_finally_is_performed(wo
     assert done[0].ending is Ending.CANCELLED and world.commands == ["hold", "clean"]
     assert done[0].error and "runs cancel" in done[0].error.message
     assert next(world.journal.runs()).status is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("clean", ['Shell "clean"', 'Run workflow "cleaner"'])
+async def test_a_finally_after_an_interruption_is_not_the_one_at_the_end(world: World, clean: str) -> None:
+    world.write("[*] --> S\nS --> [*]", 'S: Shell "clean"', name="cleaner")
+    world.write(
+        "[*] --> H\nH --> [*]\nstate End",
+        f'H: Shell "hold"\nEnd: {clean}',
+        name="child",
+        front="finally: End",
+    )
+    world.write(
+        "[*] --> C\nC --> B\nB --> [*]\nstate End",
+        f'C: Run workflow "child"\nB: Shell "b"\nEnd: {clean}',
+        front="finally: End",
+    )
+    run = None
+    for _ in range(2):  # interrupted twice, as by Ctrl-C
+        world.commands = []
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(functools.partial(world.drive, run, hold=anyio.Event()))
+                await until(lambda: "hold" in world.commands)
+                tasks.cancel_scope.cancel()
+        assert world.commands == ["hold", "clean", "clean"]
+        found = next(world.journal.runs())
+        assert found.status is RunStatus.INTERRUPTED
+        run = Run(id=found.id, workflow="top", path=None, started_at=0.0)
+    done = await world.drive(run)
+    assert done.ending is Ending.COMPLETED and world.commands == ["hold", "clean", "b", "clean"]
+    await world.drive(run)
+    assert not world.commands, "that of the end is kept as any other"
+    visits = [one.intent for one in world.journal.visits(done.id)]
+    assert visits[-1].key.path == ("End/S" if "Run" in clean else "End")
+    assert len({one.number for one in visits}) == len(visits)
 
 
 async def test_a_run_that_nobody_drives_is_over_at_once(world: World) -> None:

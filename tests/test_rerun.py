@@ -13,7 +13,8 @@ from samovar.journal.base import RunOrigin, VisitOutcome
 from samovar.journal.inputs import digest_of
 from samovar.journal.keys import KEY_BYTES, key_beside
 from samovar.running.run import Run
-from tests.again import Bench, Interrupted, bench
+from tests.again import Bench, bench
+from tests.bench import Interrupted
 from tests.test_branch import CHILD, TOP
 
 pytestmark = pytest.mark.anyio

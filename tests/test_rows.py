@@ -50,18 +50,6 @@ class Counting(Together):
             raise Ended
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    journal = SqliteJournal(tmp_path / "state" / "journal.db")
-    yield journal
-    journal.close()
-
-
 class Start:
     """One start of the same command."""
 

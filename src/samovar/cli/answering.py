@@ -108,7 +108,7 @@ def _is_taken(journal: Journal, found: RunSummary, question: KeptQuestion) -> bo
     while True:
         if journal.people.is_taken(question):
             return True
-        status = find_run(journal, found.id).status
+        status = journal.summary(found.id).status
         if status is not RunStatus.RUNNING:
             return status.is_over
         time.sleep(LOOK_S)

@@ -32,10 +32,10 @@ def cancel_run(settings: Mapping[str, Any], run: str) -> int:
             say(f"samovar: {found.owner} ends the run")
         while not is_over and time.monotonic() < until_s:
             time.sleep(LOOK_S)
-            status = find_run(journal, found.id).status
+            status = journal.summary(found.id).status
             # One whose process was killed meanwhile is over now, once its lease has run out.
             is_over = status.is_over or (status is not RunStatus.RUNNING and journal.people.cancel(found.id))
-        status = find_run(journal, found.id).status
+        status = journal.summary(found.id).status
     if not is_over:
         say(f"samovar: run {found.id} has not ended yet; it will as soon as it can")
         return 1

@@ -29,7 +29,7 @@ def show_log(settings: Mapping[str, Any], run: str, *, follows: bool) -> int:
         found = find_run(journal, run)
         log = RunLog(journal, found.id)
         while True:
-            found = find_run(journal, found.id)  # before its visits, so that none is missed
+            found = journal.summary(found.id)  # before its visits, so that none is missed
             for line in log.news():
                 put(line + "\n")
             sys.stdout.flush()

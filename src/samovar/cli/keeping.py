@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,16 +195,19 @@ def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> R
 
     Raises `NotFoundError`, and `UsageError` if it may be several.
     """
-    runs = list(journal.runs())
+    if run is not None:
+        with suppress(NotFoundError):  # it may be a part of an id
+            return journal.summary(run)
+    runs = list(journal.runs(most=None if run is not None or can_go_on else 1))
     if run is None:
-        found = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
-        if found is None:
+        newest = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
+        if newest is None:
             what = "unfinished run" if can_go_on else "run"
             raise UsageError(f"There is no {what} in the journal. `samovar runs` lists the kept runs.")
-        return found
-    exact = [one for one in runs if one.id == run] or [one for one in runs if run in one.id]
-    if not exact:
+        return newest
+    found = [one for one in runs if run in one.id]
+    if not found:
         raise NotFoundError("run", run, (one.id for one in runs))
-    if len(exact) > 1:
-        raise UsageError(f"{run!r} may be {', '.join(one.id for one in exact[:5])}. Give more of the id.")
-    return exact[0]
+    if len(found) > 1:
+        raise UsageError(f"{run!r} may be {', '.join(one.id for one in found[:5])}. Give more of the id.")
+    return found[0]

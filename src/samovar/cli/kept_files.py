@@ -83,8 +83,11 @@ def _age(text: str) -> float:
 def _chosen(runs: Sequence[RunSummary], *, age_s: float | None, keep: int | None) -> list[RunSummary]:
     """The runs to be deleted: all conditions hold for each. `runs`: the newest first."""
     before_s = time.time() - (age_s or 0.0)
-    return [
+    chosen = [
         one
         for one in runs[keep or 0 :]
         if one.touched_at < before_s and one.status not in (RunStatus.RUNNING, RunStatus.WAITING)
     ]
+    going = {one.id for one in chosen}
+    needed = {one.origin for one in runs if not one.status.is_over and one.id not in going}
+    return [one for one in chosen if one.id not in needed]

@@ -24,7 +24,7 @@ def list_questions(settings: Mapping[str, Any], *, as_json: bool) -> int:
     """Lists open questions, and returns the exit status."""
     with open_journal(settings_for(settings)) as journal:
         questions = journal.people.questions()
-        named = {one.id: one.workflow for one in journal.runs() if any(one.id == q.run for q in questions)}
+        named = {run: journal.summary(run).workflow for run in {one.run for one in questions}}
     if as_json:
         write_json({"questions": [_wire(one, named[one.run]) for one in questions]})
         return 0

@@ -115,7 +115,7 @@ def _free(journal: Journal, found: RunSummary, *, cancelled: bool) -> RunSummary
     if found.status is RunStatus.RUNNING and left_s > 0:
         say(f"samovar: {found.owner} may still drive the run; waiting {left_s:.0f} s")
         time.sleep(min(left_s, LEASE_S))  # a clock that was set back makes it no longer
-        found = find_run(journal, found.id)
+        found = journal.summary(found.id)
     if found.status is RunStatus.RUNNING:
         raise UsageError(f"Run {found.id} is driven by {found.owner}.")
     return found

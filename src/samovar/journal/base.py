@@ -83,7 +83,8 @@ class RunHead:
     origin: RunOrigin | None = None
     """Where it takes outcomes from; None: it performs everything itself."""
     is_outline: bool = False
-    """Only states, times, tokens and endings are kept: it can be listed, and cannot continue."""
+    """Only states, times, tokens and endings are kept, whatever is given to the journal: the run can be
+    listed, and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class KeptRun(Protocol):
         ...
 
     def recall(self, key: VisitKey) -> KeptVisit | None:
-        """What the journal had of a visit when the run was opened."""
+        """What the journal had of a visit when the run was opened, unless it was for a cancellation."""
         ...
 
     @property
@@ -247,5 +248,8 @@ class Journal(Protocol):
         ...
 
     def remove(self, runs: Sequence[str]) -> Sequence[str]:
-        """Removes runs and what only they have. Gives those removed: one that is driven or waits stays."""
+        """Removes runs and what only they have. Gives those removed.
+
+        One that is driven or waits stays, and one that another takes outcomes from which can continue.
+        """
         ...

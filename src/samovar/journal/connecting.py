@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,9 @@ def connect(file: Path) -> sqlite3.Connection:
         prepare(connection, file)
     except BaseException as error:
         connection.close()
-        raise reason(error, file) from error
+        if isinstance(error, OSError | sqlite3.Error):
+            raise reason(error, file) from error
+        raise
     return connection
 
 
@@ -49,12 +52,30 @@ def prepare(connection: Any, file: Path) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     # The log needs memory that all processes share, which they do not have over a network.
     wanted = "DELETE" if is_over_network(file.parent) else "WAL"
-    if connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0] != wanted.lower():
+    if not _has_mode(connection, wanted):
         connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA foreign_keys = ON")
     # Pages are read from the file, never mapped: a mapped file that another process shortens is a crash.
     connection.execute("PRAGMA mmap_size = 0")
     migrate(connection, str(file))
+
+
+def _has_mode(connection: Any, wanted: str) -> bool:
+    """Gives the file a journal mode; False if it cannot have that.
+
+    Of several that open a new file at once, SQLite refuses some here without having them wait for the others.
+    """
+    until_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                raise
+            connection.execute("BEGIN IMMEDIATE")  # which waits for them
+            connection.execute("COMMIT")
+        else:
+            return bool(mode == wanted.lower())
 
 
 def is_there(file: Path) -> bool:

@@ -32,7 +32,12 @@ def written(value: object) -> str:
 
 def digest_of(value: object, key: bytes | None = None) -> str:
     """The digest of a value. `key`: for one with a secret in it, so that nobody can try what it may be."""
-    text = written(value).encode("ascii")
+    return digest_of_text(written(value), key)
+
+
+def digest_of_text(written_value: str, key: bytes | None = None) -> str:
+    """The same of a value that is written already."""
+    text = written_value.encode("ascii")
     whole = hmac.new(key, text, "sha256").digest() if key is not None else hashlib.sha256(text).digest()
     return base64.urlsafe_b64encode(whole[:_BYTES]).decode("ascii")
 

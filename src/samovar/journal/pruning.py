@@ -1,7 +1,8 @@
 """Deletes old runs from a journal, in small steps between its writes, so that nobody waits for it.
 
-Above: `sqlite.py`, which asks for it when a run begins. Below: the texts. A run that waits for a person or is
-driven by a process stays, however old it is. Space in the file is used again, and not given back.
+Above: `sqlite.py`, which asks for it when a run begins. Below: the texts. However old it is, a run stays that
+waits for a person or is driven by a process, and one that another takes outcomes from which can continue.
+Space in the file is used again, and not given back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samovar.journal.base import RunStatus
+from samovar.journal.summaries import CAN_GO_ON
 from samovar.journal.texts import Texts
 
 STEP_ROWS = 500
@@ -18,6 +20,7 @@ STEP_ROWS = 500
 STEP_PAGES = 1_000
 """Given back in one transaction."""
 DAY_S = 86_400.0
+_IS_NEEDED_BY_NONE = f"id NOT IN (SELECT origin FROM run WHERE origin IS NOT NULL AND {CAN_GO_ON})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ def _first(connection: Any, where: str, value: object) -> int | None:
     """The run that has been left alone for longest, of those that may be deleted."""
     row = connection.execute(
         f"SELECT number FROM run WHERE {where} AND status != ? AND (status != ? OR until_s < ?) "
-        "ORDER BY touched_at LIMIT 1",
+        f"AND {_IS_NEEDED_BY_NONE} ORDER BY touched_at LIMIT 1",
         (value, RunStatus.WAITING, RunStatus.RUNNING, time.time() - DAY_S),
     ).fetchone()
     return None if row is None else int(row[0])
@@ -105,9 +108,13 @@ def _left(connection: Any, run: int) -> bool:
 
 
 def delete_unused(connection: Any, *, texts: Texts, run: str) -> bool | None:
-    """The same for one that is named by its id. Returns None if it is driven, waits, or is not there."""
+    """The same for one that is named by its id.
+
+    Returns None if it is driven, waits, is needed by one that can continue, or is not there.
+    """
     row = connection.execute(
-        "SELECT number FROM run WHERE id = ? AND status != ? AND (owner IS NULL OR until_s < ?)",
+        "SELECT number FROM run WHERE id = ? AND status != ? AND (owner IS NULL OR until_s < ?) "
+        f"AND {_IS_NEEDED_BY_NONE}",
         (run, RunStatus.WAITING, time.time()),
     ).fetchone()
     return None if row is None else delete(connection, texts, row[0])

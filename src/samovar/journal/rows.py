@@ -13,7 +13,7 @@ from typing import Any
 from samovar.errors import RowTakenError
 from samovar.generation import TokenCounts
 from samovar.journal.row_key import KeptRow, RowKey
-from samovar.journal.run_status import RunStatus
+from samovar.journal.run_status import RunStatus, status_now
 
 TABLE = """
 CREATE TABLE row_run (
@@ -69,12 +69,9 @@ def _kept(row: Sequence[Any] | None) -> KeptRow | None:
         return None
     run, status, owner, until_s, message, result, *tokens = row
     evaluated, reused, generated, reasoning = tokens
-    now = RunStatus(status)
-    if now is RunStatus.RUNNING and (owner is None or until_s <= time.time()):
-        now = RunStatus.INTERRUPTED
     return KeptRow(
         run=run,
-        status=now,
+        status=status_now(status, owner, until_s, time.time()),
         until_s=until_s,
         message=message,
         result=result,

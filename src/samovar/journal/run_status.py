@@ -29,7 +29,15 @@ class RunStatus(StrEnum):
     @property
     def is_over(self) -> bool:
         """It cannot continue."""
-        return self not in _GO_ON
+        return self not in GO_ON
 
 
-_GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
+GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
+"""Those of runs that can continue, or are driven."""
+
+
+def status_now(kept: str, owner: str | None, until_s: float, now_s: float) -> RunStatus:
+    """How a run is whose row says this. One whose lease has run out is not driven, whatever its row says."""
+    status = RunStatus(kept)
+    is_left = status is RunStatus.RUNNING and (owner is None or until_s <= now_s)
+    return RunStatus.INTERRUPTED if is_left else status

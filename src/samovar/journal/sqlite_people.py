@@ -20,6 +20,8 @@ from samovar.errors import JournalError, NotFoundError
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read, reading
 from samovar.journal.people import KeptQuestion
+from samovar.journal.run_status import RunStatus
+from samovar.journal.summaries import CAN_GO_ON
 from samovar.journal.visit_parts import VisitKey
 from samovar.journal.writer import Writer
 
@@ -31,8 +33,8 @@ LOOK_S = 0.25
 CANCEL = "cancel"
 """The wish that a run ends."""
 _OPEN = (
-    "FROM question JOIN run ON run.number = question.run WHERE answer IS NULL "
-    "AND run.status IN ('running', 'interrupted', 'waiting') AND EXISTS (SELECT 1 FROM visit WHERE "
+    f"FROM question JOIN run ON run.number = question.run WHERE answer IS NULL AND {CAN_GO_ON} "
+    "AND EXISTS (SELECT 1 FROM visit WHERE "
     "visit.run = question.run AND visit.path = question.path AND visit.line = question.line "
     "AND visit.nth = question.nth AND visit.outcome IS NULL AND visit.text IS NULL)"
 )
@@ -177,7 +179,7 @@ class SqlitePeople:
         def update(connection: Any) -> bool:
             [(number, status, owner, until_s)] = _rows(connection, run)
             now_s = time.time()
-            if status not in ("running", "interrupted", "waiting"):
+            if RunStatus(status).is_over:
                 return True
             if owner is not None and until_s > now_s:
                 connection.execute("UPDATE run SET wish = ? WHERE number = ?", (CANCEL, number))

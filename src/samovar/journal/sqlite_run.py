@@ -26,6 +26,7 @@ from samovar.journal.codec import to_json
 from samovar.journal.held import HeldRun
 from samovar.journal.keys import key_beside
 from samovar.journal.kill_points import KillPoint, reach, reach_within
+from samovar.journal.outlined import outlined
 from samovar.journal.rows import end_row
 from samovar.journal.sqlite_opened import Opened
 from samovar.journal.sqlite_people import Looking, SqliteAsked
@@ -56,7 +57,7 @@ class SqliteRun(HeldRun):
         self.driven_s = earlier.driven_s
         self.asked = SqliteAsked(writer, looking, earlier.number, self._check, earlier.answers)
         self._texts = texts
-        self._known = {one.intent.key: one for one in earlier.visits}
+        self._known = {one.intent.key: one for one in earlier.visits if not one.is_at_cancel}
         self._forks = earlier.forks
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
@@ -68,11 +69,10 @@ class SqliteRun(HeldRun):
         return self._forks.get(key)
 
     async def intend(self, intent: Intent) -> None:
-        key = intent.key
-        if key not in self._known:  # in this process, the run's own numbers begin again from 1
+        key, known = intent.key, self._known.get(intent.key)
+        if known is None:  # in this process, the run's own numbers begin again from 1
             self._last += 1
-        number = self._last
-
+        number = self._last if known is None else known.intent.number
         steps = self._take_steps()
 
         def insert(connection: Any) -> None:
@@ -81,7 +81,7 @@ class SqliteRun(HeldRun):
             connection.execute(
                 "INSERT INTO visit (run, number, path, line, nth, verb, entered_at, repeatable) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET outcome = NULL, text = NULL, "
-                "entered_at = excluded.entered_at",
+                "number = excluded.number, entered_at = excluded.entered_at",
                 (
                     self._number,
                     number,
@@ -99,7 +99,8 @@ class SqliteRun(HeldRun):
         reach_within(key.path, key.line)
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
-        kept, steps = cut(outcome), self._take_steps()
+        kept = cut(outlined(outcome) if self.head.is_outline else outcome)
+        steps = self._take_steps()
         tokens = (outcome.figures.tokens if outcome.figures else TokenCounts()) + outcome.spent
 
         def update(connection: Any) -> None:
@@ -165,6 +166,8 @@ class SqliteRun(HeldRun):
 
     async def end(self, status: RunStatus, message: str = "", ending: KeptEnd | None = None) -> None:
         now_s, steps = time.time(), self._take_steps()
+        if self.head.is_outline:
+            message, ending = "", None
         result = None if ending is None else ending.result
         kept = None if ending is None else cut(replace(ending, result=None))
 

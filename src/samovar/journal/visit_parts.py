@@ -139,6 +139,9 @@ class VisitOutcome:
     """By the visit and all within it."""
     is_given_up: bool = False
     """It did not end: what it was within has ended without it, as a fork that did not wait for its branch."""
+    is_at_cancel: bool = False
+    """It was performed because its workflow was cancelled, as its `finally` or within that: a run that
+    continues performs it again, at its own end."""
     is_concealed: bool = False
     """There are references in place of secrets, and marks are escaped."""
     inputs: str = ""
@@ -173,3 +176,8 @@ class KeptVisit:
     intent: Intent
     outcome: VisitOutcome | None
     """None: it was begun, and nobody knows how far it came."""
+
+    @property
+    def is_at_cancel(self) -> bool:
+        """See `VisitOutcome`."""
+        return self.outcome is not None and self.outcome.is_at_cancel

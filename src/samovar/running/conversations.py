@@ -6,7 +6,6 @@ have it told to the executor with the first prompt that continues one. Below: th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -14,9 +13,7 @@ from samovar.executors.base import PromptReply
 from samovar.generation import Message, MessagePart, TokenCounts
 from samovar.journal.base import Exchange, KeptVisit, VisitKey
 from samovar.journal.inputs import digest_of
-from samovar.running.strand import inside
-
-_BELOW = re.compile(r"[/\[]")
+from samovar.running.strand import all_around, inside
 
 
 class Conversations:
@@ -78,8 +75,7 @@ def _spent_within(kept: Iterable[KeptVisit]) -> dict[str, TokenCounts]:
         if outcome is None or not (outcome.figures or outcome.spent != TokenCounts()):
             continue
         spent = outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
-        for end in _BELOW.finditer(one.intent.key.path):
-            above = one.intent.key.path[: end.start()]
+        for above in all_around(one.intent.key):
             found[above] = found.get(above, TokenCounts()) + spent
     return found
 
@@ -92,8 +88,8 @@ def _below(kept: Iterable[KeptVisit]) -> Mapping[str, list[tuple[Exchange, str]]
             continue
         stamp = one.outcome.stamp
         said = [(each, stamp) for each in one.outcome.exchanges if each.session is not None]
-        for end in _BELOW.finditer(one.intent.key.path) if said else ():
-            found.setdefault(one.intent.key.path[: end.start()], []).extend(said)
+        for above in all_around(one.intent.key) if said else ():
+            found.setdefault(above, []).extend(said)
     return found
 
 

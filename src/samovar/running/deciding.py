@@ -22,12 +22,9 @@ from samovar.errors import SamovarError
 from samovar.executors.base import PromptRequest
 from samovar.executors.table import chosen_executors
 from samovar.expressions.expression import Expression
-from samovar.journal.inputs import digest_of, written
+from samovar.journal.inputs import digest_of_text, written
 from samovar.running.references import References
 from samovar.running.strand import Strand
-
-ASKING = frozenset(("ask", "approve", "wait"))
-"""Verbs that ask a person themselves."""
 
 
 class FoundOut(BaseException):
@@ -92,7 +89,7 @@ class Deciding:
 
     def of_set(self, action: Action, variables: dict[str, object]) -> None:
         """It computes values, and wants nothing else."""
-        if not isinstance(action, Set):
+        if self.is_decided or not isinstance(action, Set):
             return
         texts = [
             (one.name, one.value.text)
@@ -116,8 +113,8 @@ class Deciding:
             raise FoundOut
 
     def _digest(self, what: object) -> str:
-        has_secret = self.references.has_secret(written(what))
-        return digest_of(what, self.key() if has_secret else None)
+        text = written(what)
+        return digest_of_text(text, self.key() if self.references.has_secret(text) else None)
 
 
 def _of_command(intent: RunsCommand) -> object:

@@ -72,7 +72,9 @@ async def _perform(frame: Frame, end: End, perform: Perform, recorder: Recorder,
         try:
             names = (parameter.name for parameter in frame.workflow.parameters)
             with declared(names), clock.move_on_after(limit_s) as limit:
-                error = await perform(frame.at_end(end.ending, end.error), state)
+                own = frame.at_end(end.ending, end.error)
+                own.strand = replace(own.strand, is_at_cancel=end.ending is Ending.CANCELLED)
+                error = await perform(own, state)
             if limit.cancelled_caught:
                 message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` allows more)."
                 error = RunError(code="timeout", message=message)

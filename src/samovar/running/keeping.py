@@ -14,8 +14,8 @@ from pathlib import Path
 from samovar.errors import JournalError
 from samovar.events import RunStarted
 from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin
+from samovar.journal.outlined import outlined_head
 from samovar.journal.row_key import RowKey
-from samovar.running.outlined import Outlined, outlined_head
 from samovar.running.prepared import Prepared
 from samovar.running.references import References
 from samovar.running.run import Run
@@ -83,12 +83,12 @@ async def kept_run(
         given=keeping.given,
         origin=keeping.origin,
     )
+    if keeping.is_outline:
+        head = outlined_head(head)
     async with AsyncExitStack() as stack:
-        begun: KeptRun
         try:
             proofs = {name: keeping.journal.proof(name, prepared.variables[name]) for name in head.secrets}
-            whole = replace(head, proofs=proofs)
-            begin = keeping.journal.begin(outlined_head(head) if keeping.is_outline else whole)
+            begin = keeping.journal.begin(replace(head, proofs=proofs))
             begun = await stack.enter_async_context(begin)
         except JournalError as error:
             if keeping.lose is None:
@@ -96,8 +96,6 @@ async def kept_run(
             keeping.lose(error)
             yield None
             return
-        if keeping.is_outline:
-            begun = Outlined(begun)
         yield begun if keeping.lose is None else BestEffort(begun, keeping.lose)
 
 

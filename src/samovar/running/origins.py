@@ -23,7 +23,7 @@ from samovar.journal.base import (
     VisitOutcome,
 )
 from samovar.running.frame import Frame
-from samovar.running.strand import is_within
+from samovar.running.strand import all_around, inside, is_within
 
 
 class Earlier(Protocol):
@@ -78,7 +78,13 @@ class BranchedFrom:
     def __init__(self, kept: Iterable[KeptVisit], forks: Iterable[ForkEnds], origin: RunOrigin) -> None:
         assert origin.at is not None
         self.run = origin.run
-        self._known = {one.intent.key: one for one in kept}
+        self._known: dict[VisitKey, KeptVisit] = {}
+        self._below: dict[str, list[KeptVisit]] = {}
+        """By the beginning of their paths, those that another one is made of."""
+        for one in kept:
+            self._known[one.intent.key] = one
+            for above in all_around(one.intent.key):
+                self._below.setdefault(above, []).append(one)
         self._forks = {one.key: one for one in forks}
         self._at, self._variables = origin.at, origin.variables
 
@@ -111,7 +117,8 @@ class BranchedFrom:
         return None if f"{self._at.line}/".startswith(lines) else fork
 
     def within(self, key: VisitKey) -> Sequence[KeptVisit]:
-        return [one for one in self._known.values() if is_within(one.intent.key, key) and one.outcome]
+        below = self._below.get(inside(key), ())
+        return [one for one in below if is_within(one.intent.key, key) and one.outcome]
 
     def by_inputs(self, key: VisitKey, inputs: str) -> KeptVisit | None:
         return None
@@ -182,7 +189,11 @@ def earlier_of(journal: Journal | None, run: KeptRun | None) -> Earlier | None:
     origin = None if run is None else run.head.origin
     if journal is None or run is None or origin is None:
         return None
-    kept = [one for one in journal.visits(origin.run) if not (one.outcome and one.outcome.is_given_up)]
+    kept = [
+        one
+        for one in journal.visits(origin.run)
+        if not (one.outcome and (one.outcome.is_given_up or one.is_at_cancel))
+    ]
     if origin.at is not None:
         return BranchedFrom(kept, journal.forks(origin.run), origin)
     status = journal.summary(origin.run).status

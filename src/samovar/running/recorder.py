@@ -95,8 +95,9 @@ class Recorder:
 
     def continue_with(self, kept: Iterable[KeptVisit]) -> None:
         """Visits of earlier processes have the numbers that they had, and others the next ones."""
-        self._numbers = {one.intent.key: one.intent.number for one in kept}
-        self._last = max(self._numbers.values(), default=0)
+        visits = tuple(kept)
+        self._numbers = {one.intent.key: one.intent.number for one in visits if not one.is_at_cancel}
+        self._last = max((one.intent.number for one in visits), default=0)
 
     def learn(self, values: object) -> None:
         """These are shown to nobody from now on. Warns once, after the run's start, of what is too short."""

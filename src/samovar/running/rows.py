@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from samovar.errors import JournalError
 from samovar.events import Ending, RunError
-from samovar.journal.base import Journal, RunHead, RunOrigin, RunStatus
+from samovar.journal.base import Journal, RunOrigin, RunStatus
 from samovar.journal.row_key import KeptRow, RowKey
 from samovar.running.keeping import Keeping
 from samovar.running.prepared import Prepared
@@ -156,7 +156,7 @@ class RowsRunner:
         if kept.status is RunStatus.RUNNING:
             return False
         head = keeping.journal.head(kept.run)
-        if (error := _undecided(keeping.journal, head)) is not None:
+        if (error := _undecided(keeping.journal, kept.run)) is not None:
             self.on_done(RowDone(task=task, kept=kept, error=error))
             return True
         return await self._run(task, replace(keeping, row=key, goes_on=head, origin=None))
@@ -165,7 +165,7 @@ class RowsRunner:
         """A new run of the row. What of an earlier one would be done with the same is taken from that."""
         earlier, origin = await keeping.journal.before_row(key), None
         if earlier is not None and earlier.status is not RunStatus.RUNNING:
-            if (error := _undecided(keeping.journal, keeping.journal.head(earlier.run))) is not None:
+            if (error := _undecided(keeping.journal, earlier.run)) is not None:
                 self.on_done(RowDone(task=task, kept=earlier, error=error))
                 return True
             origin = RunOrigin(run=earlier.run)
@@ -198,14 +198,14 @@ def _error_of(kept: KeptRow) -> RunError | None:
     return RunError(code=str(kept.status), message=kept.message or f"The run was {kept.status}.")
 
 
-def _undecided(journal: Journal, head: RunHead) -> RunError | None:
+def _undecided(journal: Journal, run: str) -> RunError | None:
     """Why a row that was interrupted cannot simply continue."""
-    visits = undecided(journal.visits(head.id))
+    visits = undecided(journal.visits(run))
     if not visits:
         return None
     names = ", ".join(str(one.intent.key) for one in visits[:5])
     message = (
         f"It was interrupted in {names}, and it is unknown whether that was done. Check it, then "
-        f"`samovar resume {head.id}` with --redo, --skip or --fail."
+        f"`samovar resume {run}` with --redo, --skip or --fail."
     )
     return RunError(code="interrupted", message=message)

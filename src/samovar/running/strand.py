@@ -7,11 +7,14 @@ before on it, so that a later run can tell what depends on what. Mutable: what w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from samovar.journal.base import VisitKey
 from samovar.journal.inputs import digest_of
+
+_BELOW = re.compile(r"[/\[]")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +31,8 @@ class Strand:
     """In a run that branched from another: it is at or behind the visit from which all is done again."""
     is_lost: bool = False
     """An earlier process has cancelled its branch: nothing more is performed."""
+    is_at_cancel: bool = False
+    """What is performed is for `finally`, after a cancellation: a run that continues does it again."""
     touched: str = ""
     """Names all that was done outside of the run before, on this strand; empty: nothing."""
     done: str = ""
@@ -72,6 +77,11 @@ class Strand:
 def inside(key: VisitKey) -> str:
     """What the paths in the keys of what a visit is made of begin with: `Build`, or `Build#2`."""
     return key.path if key.nth == 1 else f"{key.path}#{key.nth}"
+
+
+def all_around(key: VisitKey) -> Iterator[str]:
+    """What `inside` gives of each visit that this one is within, in whatever branch."""
+    return (key.path[: end.start()] for end in _BELOW.finditer(key.path))
 
 
 def is_within(key: VisitKey, around: VisitKey) -> bool:

@@ -66,7 +66,7 @@ class Visiting:
             return Visited(outcome=Outcome(), entry=entry, error=None)
         services = self._services
         journal, earlier = services.journal, services.earlier
-        if journal is None:
+        if journal is None or frame.strand.is_at_cancel:
             return await self._now(frame, state, action, entry, None)
         self._learn(frame)
         if earlier is not None:
@@ -161,7 +161,8 @@ class Visiting:
             frame.leave_behind(state, outcome, error)
         self._learn(frame)
         if journal is not None:
-            _note(action, context, outcome)
+            if not journal.head.is_outline:
+                _note(action, context, outcome)
             await self._keep(journal, entry, outcome, error, context)
         self._leave(frame, entry, outcome, error)
         if outcome.figures:
@@ -179,6 +180,7 @@ class Visiting:
     ) -> VisitContext:
         """What a visit may use. `only_asks`: it is only to be found out what it would do."""
         services = self._services
+        journal = services.journal
         return VisitContext(
             services=services,
             frame=frame,
@@ -193,9 +195,9 @@ class Visiting:
                 strand=frame.strand,
                 references=services.references,
                 settings=services.settings,
-                key=services.journal.key if services.journal else bytes,
+                key=journal.key if journal else bytes,
                 only_asks=only_asks,
-                is_decided=services.journal is None,  # nobody wants to know
+                is_decided=journal is None or journal.head.is_outline,  # nobody wants to know
             ),
             since_s=since_s,
         )
@@ -227,6 +229,7 @@ class Visiting:
                     TokenCounts(),
                 ),
                 used=_used(context.spending, outcome.figures),
+                is_at_cancel=context.frame.strand.is_at_cancel,
                 is_concealed=not references.is_empty,
                 inputs=context.deciding.digest,
                 stamp=context.stamp,

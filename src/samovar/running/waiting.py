@@ -47,6 +47,8 @@ class Waiting:
 
     def __init__(self, journal: KeptRun | None = None, *, parks: bool = False) -> None:
         """`parks`: the run is left if all of its tasks wait; otherwise nobody is waited for."""
+        if journal is not None and journal.head.is_outline:
+            journal = None  # which has no text, and so no question
         self._journal, self._parks = journal, parks and journal is not None
         self._working = 1
         self._open: list[Question] = []
