@@ -108,7 +108,10 @@ class FakeAgent:
         if "BROKEN" in words:
             raise acp.RequestError.internal_error()
         if "TOOLS" in words:
-            return await self.ask(session_id, title="touch x", raw_input={"command": "touch x"})
+            answer = await self.ask(session_id, title="touch x", raw_input={"command": "touch x"})
+            if "ENDLESS" in words:
+                await self.cancelled.wait()
+            return answer
         if "USES" in words:  # USES {what it asks for}
             return await self.ask(session_id, **json.loads(words[words.index("USES") + 4 :]))
         if "READS" in words:

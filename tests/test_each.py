@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
 from samovar.generation import Message
 from tests.test_cli import TIMEOUT_S, environment, folder, samovar, start, write
+from tests.warm import warm
 
 __all__ = ["folder"]
 FRONT = "parameters: [{name: name, required: true}, {name: age, type: number, default: 3}]"
@@ -60,6 +62,17 @@ def test_each_row_is_a_line_of_json_and_a_second_start_does_nothing_again(folder
     (folder / "rows.csv").write_text("name,age\nAnn,4\nCleo,1\n")
     assert "1 done before" in each(folder, "rows.csv").stderr
     assert len(runs_of(folder)) == 3
+
+
+@pytest.mark.parametrize("line", ["journal_days = 20", 'value_bytes = "2MB"'])
+def test_rows_are_read_whatever_settings_there_are(folder: Path, line: str) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    (folder / "config" / "samovar").mkdir(parents=True)
+    (folder / "config" / "samovar" / "config.toml").write_text(f"{line}\n")
+    done = each(folder, "rows.csv")
+    assert done.returncode == 0 and lines_of(done.stdout)[0]["result"] == "Ann 6", done.stderr
+    assert "1 of 1 row completed" in done.stderr
 
 
 def test_variables_of_all_rows_are_options_as_ever_and_count_for_what_is_done(folder: Path) -> None:
@@ -141,6 +154,7 @@ def test_a_file_without_rows_is_said_and_is_no_error(folder: Path) -> None:
         (("--json",), "--json is about one run"),
         (("--print", "name"), "--print is about one run"),
         (("--no-journal", "--retry-failed"), "--retry-failed needs the journal"),
+        (("--no-journal", "--journal", "j.db"), "--journal and --no-journal cannot be combined"),
         (("--age", "x"), "rows.csv:2: The parameter 'age' cannot be 'x'"),
         (("--name", "x"), "'name' is given by this file and by the command"),
     ],
@@ -153,6 +167,53 @@ def test_what_cannot_be_is_said_before_anything_runs(
     done = each(folder, "rows.csv", *options)
     assert done.returncode == 2 and said in done.stderr + done.stdout
     assert not journal_of(folder).exists()
+
+
+@pytest.mark.parametrize(("how", "said"), [("off", "not kept"), ("outline", "kept in outline only")])
+def test_failed_rows_are_not_done_again_where_nobody_knows_which_failed(
+    folder: Path, how: str, said: str
+) -> None:
+    write(folder, TWO, STOPS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    set_to = {**environment(folder), "SAMOVAR_JOURNAL": how}
+    command = ["run", "w.md", "--each", "rows.csv", "--retry-failed"]
+    done = warm().run(command, folder=folder, environment=set_to, stdin="", timeout_s=TIMEOUT_S)
+    assert done.returncode == 2 and f"--retry-failed needs the journal, and rows are {said}" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("options", [("--out", "o.jsonl"), ("--at-once", "2"), ("--retry-failed",)])
+def test_an_option_about_rows_needs_rows(folder: Path, options: tuple[str, ...]) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    done = samovar(folder, "run", "w.md", "--var", "name=Ann", *options)
+    assert done.returncode == 2 and f"{options[0]} needs --each FILE" in done.stderr
+    assert not journal_of(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ((), 1, "use --no-journal"),
+        (("--no-journal",), 0, "1 of 1 row completed"),
+        (("--no-journal", "--out", "o.jsonl"), 2, "--out needs sqlite3"),
+    ],
+)
+def test_a_python_without_sqlite_runs_rows_that_are_not_kept(
+    folder: Path, options: tuple[str, ...], status: int, said: str
+) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    without = "import sys; sys.modules['sqlite3'] = None; from samovar.cli.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "run", "w.md", "--each", "rows.csv", *options],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == status and said in done.stderr, done.stderr
 
 
 def test_workflows_with_effects_do_one_row_at_a_time(folder: Path) -> None:

@@ -258,6 +258,20 @@ def test_the_folder_keeps_the_tables_used_last(tmp_path: Path) -> None:
     assert last is not None and len(last.lengths) == MOST_KEPT + 5
 
 
+def test_a_table_where_files_can_only_be_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*args: object, **named: object) -> None:
+        raise PermissionError
+
+    tmp_path.chmod(0o700)
+    kept, table = KeptTables(tmp_path), TokenTable.of_pieces([b"a"], 0)
+    kept.keep("one", table)
+    for name in ("utime", "open"):
+        monkeypatch.setattr(os, name, refuses)
+    assert kept.read("one") == table
+
+
 @given(
     pieces=st.lists(st.binary(max_size=6), min_size=1, max_size=40),
     end=st.integers(-1, 0),

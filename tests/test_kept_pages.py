@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
@@ -516,6 +517,25 @@ stateDiagram-v2
         "`again`; the note has an edge that is none of them"
     )
     assert drawn.count("node been") == 2 and "cluster been" in drawn
+
+
+async def test_a_diagram_that_cannot_be_drawn_is_written_and_why_is_said(
+    journal: SqliteJournal,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await drive(journal, tmp_path)
+    fake = tmp_path / "lib" / "mermaidx.py"
+    fake.parent.mkdir()
+    fake.write_text('def render(*_, **__):\n    raise ValueError("no\\nengine")\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(fake.parent)
+    monkeypatch.delitem(sys.modules, "mermaidx", raising=False)
+    try:
+        assert svg_of(run) is None
+    finally:
+        sys.modules.pop("mermaidx", None)
+    assert capsys.readouterr().err == "samovar: the diagram is not drawn but written: no engine\n"
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -14,7 +14,7 @@ from samovar.config import DeclaredExecutor, DeclaredServer, Settings
 from samovar.config.known_keys import keys_of
 from samovar.values.secrecy import HIDDEN
 from tests.endpoint import Behaviour, ScriptedServer, served
-from tests.test_cli import TIMEOUT_S, environment, folder
+from tests.test_cli import TIMEOUT_S, environment, folder, write_settings
 from tests.warm import warm
 
 __all__ = ["folder"]
@@ -57,14 +57,14 @@ End --> [*]
 """
 
 
-def write_project(folder: Path, server: ScriptedServer) -> None:
+def write_project(folder: Path, server: ScriptedServer) -> Path:
+    """Its settings."""
     (folder / "w.md").write_text(WORKFLOW, encoding="utf-8")
     (folder / "key").write_text(KEYS["file"] + "\n", encoding="utf-8")
     (folder / "key").chmod(0o600)
-    settings = folder / "config" / "samovar" / "config.toml"
-    settings.parent.mkdir(parents=True)
     words = {name: json.dumps([sys.executable, str(path)]) for name, path in (("c", FAKE), ("t", TOOLS))}
-    settings.write_text(
+    return write_settings(
+        folder,
         f"""journal = "full"
 allow = ["tool:t.*"]
 
@@ -82,7 +82,6 @@ command = {words["c"]}
 command = {words["t"]}
 environment = ["TOOLS_TOKEN"]
 """,
-        encoding="utf-8",
     )
 
 
@@ -136,8 +135,7 @@ def test_no_key_is_in_anything_that_a_run_leaves(folder: Path, how: list[str]) -
 @pytest.mark.parametrize("arguments", [["config"], ["config", "executors"], ["doctor"]], ids=" ".join)
 def test_no_key_is_in_what_is_shown_of_settings(folder: Path, arguments: list[str]) -> None:
     with served() as server:
-        write_project(folder, server)
-        settings = folder / "config" / "samovar" / "config.toml"
+        settings = write_project(folder, server)
         # Where nobody should write it: a name that is nothing but a key.
         settings.write_text(f'aliases = {{fast = "{KEYS["file"]}.gguf"}}\n' + settings.read_text())
         for how in ([], ["--json"]):
@@ -178,6 +176,13 @@ def test_words_that_stand_for_no_key_are_hidden_nowhere(tmp_path: Path) -> None:
         *("Bearer of-a-header", "first-header", "from-a-file", "my secret"),
         *("of-a-header", "pass word", "pass%20word"),
     ]
+
+
+def test_what_follows_a_scheme_has_a_name_that_no_other_variable_has() -> None:
+    environment = {"A_KEY": "Bearer the-first-one", "A_KEY1": "the-second-one"}
+    environment["OPENAI_CUSTOM_HEADERS"] = "\n".join(f"X: Bearer header-{number:02}" for number in range(12))
+    keys = set(keys_of(Settings(environment=("A_KEY", "A_KEY1")), environment).values())
+    assert {"the-first-one", "the-second-one", *(f"header-{number:02}" for number in range(12))} <= keys
 
 
 def test_a_pipe_is_no_place_of_a_key(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from samovar.actions.tools import ToolResult
 from samovar.tools import pages
-from samovar.tools.page_line import is_inside
+from samovar.tools.page_line import PageLine, is_inside
 
 Answer = Callable[["_Handler"], None]
 WAIT_S = 30
@@ -224,6 +224,31 @@ def test_a_slow_page_is_given_up(slow: str, monkeypatch: pytest.MonkeyPatch) -> 
         result = one.fetch("/")
         is_over.set()
     assert result.is_error and "cannot be fetched" in result.text
+
+
+def test_a_page_behind_tls_is_given_up_too_before_anything_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "LIMIT_S", 10 * WAIT_S)
+    monkeypatch.setattr(pages, "WHOLE_S", 0.2)
+    results: list[ToolResult] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        thread = threading.Thread(
+            target=lambda: results.append(pages.fetch(f"https://{host}/", (host,))), daemon=True
+        )
+        thread.start()
+        thread.join(WAIT_S)
+    assert [one.text for one in results] == ["The page cannot be fetched: it took longer than 0.2 s."]
+
+
+def test_a_connection_that_comes_when_the_time_is_over_is_cut_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def connect(address: tuple[str, int], *more: Any, **others: Any) -> socket.socket:
+            line._cut()  # while it is being made
+            return socket.create_connection(address, *more, **others)
+
+        with PageLine(connect, WAIT_S) as line, pytest.raises(TimeoutError):
+            line.connected("127.0.0.1", (silent.getsockname()[1],), is_proxy=False)
 
 
 @pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "application/zip", "text", ""])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from samovar.executors.base import Deed
 from samovar.executors.deeds import deeds_of_acp, deeds_of_claude, words_of
 from samovar.tools.deeds import are_allowed
-from tests.test_cli import folder, run_json, write
+from tests.test_cli import folder, run_json, write, write_settings
 
 __all__ = ["folder"]
 
@@ -196,12 +196,10 @@ def test_the_rules_of_the_settings_hold_for_programs_that_ask(
 ) -> None:
     if kind == "acp":
         pytest.importorskip("acp")
-    file = folder / "config" / "samovar" / "config.toml"
-    file.parent.mkdir(parents=True)
     command = json.dumps([sys.executable, program])
     rules = 'executor = "one"\nallow = ["shell:git log *", "write:out/**"]\n'
     table = f'[executors.one]\nkind = "{kind}"\ncommand = {command}\npermission = "{permission}"\n'
-    file.write_text(rules + table, encoding="utf-8")
+    write_settings(folder, rules + table)
     (folder / "said.txt").write_text(says.replace("{folder}", str(folder)), encoding="utf-8")
     write(
         folder,
@@ -216,13 +214,11 @@ def test_the_rules_of_the_settings_hold_for_programs_that_ask(
 
 
 def test_without_a_rule_a_person_is_asked_and_yes_is_an_answer(folder: Path) -> None:
-    file = folder / "config" / "samovar" / "config.toml"
-    file.parent.mkdir(parents=True)
     command = json.dumps([sys.executable, FAKE])
     table = (
         f'executor = "one"\n[executors.one]\nkind = "claude-code"\ncommand = {command}\npermission = "ask"\n'
     )
-    file.write_text(table, encoding="utf-8")
+    write_settings(folder, table)
     write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "TOOLS" result="it"')
     for more, expected in (([], "deny"), (["--yes"], "allow"), (["--answer", "A=no"], "deny")):
         _, run, _ = run_json(folder, *more)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from samovar.actions.asked_back import FormAsked, FormReply, NobodyAnswers, RefusedToServerError
 from samovar.actions.outside import ThisMachine
@@ -218,6 +219,24 @@ async def test_the_time_that_a_person_takes_is_not_that_of_the_call() -> None:
             assert seen == [float("inf")] and limit.deadline < float("inf")
     late = await back.asked(None, params)
     assert late.message == "It may ask only while one of its tools is called."
+
+
+async def test_the_time_that_a_call_waits_for_another_one_is_not_its_own() -> None:
+    back, limits = AsksBack(), list[anyio.CancelScope]()
+
+    async def call() -> None:
+        with anyio.move_on_after(20.0) as limit:
+            limits.append(limit)
+            async with back.answered(NobodyAnswers(), limit, 20.0):
+                pass
+
+    with anyio.fail_after(60), anyio.CancelScope() as first:
+        async with anyio.create_task_group() as tasks, back.answered(NobodyAnswers(), first, 20.0):
+            tasks.start_soon(call)
+            while not limits:
+                await checkpoint()
+            assert limits[0].deadline == float("inf")
+    assert limits[0].deadline < float("inf") and not limits[0].cancelled_caught
 
 
 FORMS: dict[str, dict[str, object]] = {

@@ -15,7 +15,7 @@ from samovar.generation import ToolDefinition
 from samovar.tools import pinned
 from samovar.tools.rules import why_never
 from tests.bench import text_of
-from tests.test_cli import TIMEOUT_S, environment
+from tests.test_cli import TIMEOUT_S, environment, write_settings
 from tests.warm import warm
 
 GIT = DeclaredServer(name="git", command=("git-server",))
@@ -112,9 +112,7 @@ def test_a_rule_that_may_allow_something_is_let_be(rule: str, folder: Path) -> N
 
 
 def test_rules_are_reported_where_they_are_written_if_a_workflow_has_tools(folder: Path) -> None:
-    path = folder / "config" / "samovar" / "config.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text('# settings\nallow = ["write:out/**",\n  "wirte:a", "tool:git.*"]\n')
+    path = write_settings(folder, '# settings\nallow = ["write:out/**",\n  "wirte:a", "tool:git.*"]\n')
     (folder / "w.md").write_text(text_of(LINE, 'A: Prompt "x" using tools="files.*"'))
     done = check(folder, "w.md")
     assert done.returncode == 0, done.stdout

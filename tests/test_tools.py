@@ -19,8 +19,9 @@ from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, TokenCounts, ToolCall, ToolCalled, ToolFinished
 from samovar.running.runner import RunnerSettings
 from samovar.running.wire import event_to_wire
+from samovar.testing.asked import SentPrompt
 from samovar.tools.permission import may_run, rule_for_command
-from tests.bench import Bench, Told, reply, unchecked
+from tests.bench import Answer, Bench, Told, reply, unchecked
 
 pytestmark = pytest.mark.anyio
 LINE = "[*] --> A\nA --> [*]"
@@ -325,6 +326,28 @@ async def test_a_workflow_that_fails_as_a_tool_is_an_error_for_the_model(bench: 
     told = Told([calls(("workflow.bad", {})), "done"])
     run = await bench.run(bench.write("w", LINE, 'A: Prompt "x" using tools="workflow.bad"'), told)
     assert run.ending is Ending.COMPLETED and "status 3" in given(told, 1)[0]
+
+
+@pytest.mark.parametrize("tools", [("a", "a"), ("a", "b")])
+@pytest.mark.parametrize("together", [True, False])
+async def test_each_call_of_a_workflow_has_named_conversations_of_its_own(
+    bench: Bench, tools: tuple[str, ...], together: bool
+) -> None:
+    for name in ("a", "b"):
+        bench.write(name, LINE, 'A: Prompt "who?" using session="s"')
+    rounds: list[list[tuple[str, object]]] = [[(f"workflow.{name}", {})] for name in tools]
+    wanted: list[Answer] = []
+    if together:
+        wanted = [calls(*(one for ones in rounds for one in ones)), "one", "two"]
+    else:
+        wanted = [calls(*rounds[0]), "one", calls(*rounds[1]), "two"]
+    told = Told([*wanted, "done"])
+    run = await bench.run(bench.write("w", LINE, 'A: Prompt "x" using tools="workflow.a, workflow.b"'), told)
+    assert run.ending is Ending.COMPLETED, run.error
+    sessions = [one.session for one in told.requests if one.messages[-1].content == "who?"]
+    assert sessions == ["A/s", "A(2)/s"]
+    seen = [SentPrompt(path="A/A", request=one, folder=None).option("session") for one in told.requests]
+    assert [one for one in seen if one is not None] == ["s", "s"], "a case has the name as it is written"
 
 
 async def test_a_pattern_that_names_no_tool_fails_the_prompt_and_offers_the_nearest(bench: Bench) -> None:

@@ -97,7 +97,7 @@ def open_snapshots(settings: Settings) -> Snapshots:
     from samovar.models.snapshots import Snapshots
 
     folder = open_store(settings).folder.parent / "snapshots"
-    return Snapshots(folder, int(settings.snapshots_bytes), limit_days=settings.snapshots_days)
+    return Snapshots(folder, settings.snapshots_bytes, limit_days=settings.snapshots_days)
 
 
 def open_tuned(settings: Settings) -> Tuned | None:
@@ -120,7 +120,7 @@ def kept_tunings(settings: Settings) -> Tuned | None:
 def budget_bytes(settings: Settings) -> int:
     """The bytes that models may take."""
     if settings.budget_bytes is not None:
-        return int(settings.budget_bytes)
+        return settings.budget_bytes
     return int(memory.available_bytes() * BUDGET_SHARE)
 
 

@@ -49,7 +49,7 @@ def validated(kind: Any, default: object, known: Setting) -> Any:
     """The type of a setting as pydantic checks it."""
     from typing import Annotated, Optional
 
-    from pydantic import BeforeValidator, ByteSize, Field
+    from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
     from pydantic_settings import NoDecode
 
     if known.reads == "names":
@@ -60,7 +60,7 @@ def validated(kind: Any, default: object, known: Setting) -> Any:
         return Annotated[kind, NoDecode, BeforeValidator(_tabled)]
     if known.reads is None and known.least is None and known.most is None:
         return kind
-    number: Any = ByteSize
+    number: Any = Annotated[ByteSize, AfterValidator(int)]  # parts of Python take no subclass
     if known.reads is None:
         number = Annotated[float if kind is float else int, Field(ge=known.least, le=known.most)]
     if default is None:

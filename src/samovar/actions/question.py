@@ -42,6 +42,11 @@ class Asking:
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
     @property
+    def line(self) -> str:
+        """The text in one line, for whoever is told of the question."""
+        return " ".join(self.text.split()) or "May it go on?"
+
+    @property
     def is_approval(self) -> bool:
         """The answers are yes and no."""
         return self.kind in ("go_on", "approve", "tool")

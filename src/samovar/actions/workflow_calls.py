@@ -15,5 +15,13 @@ class CallWorkflow(Protocol):
     """Runs a sub-workflow to its end and gives what it returns: without a word, its variables."""
 
     async def __call__(
-        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
-    ) -> object: ...
+        self,
+        name: str,
+        given: Mapping[str, object],
+        *,
+        timeout_s: float | None,
+        place: Place,
+        is_tool: bool = False,
+    ) -> object:
+        """`is_tool`: a model calls it, maybe one of several in one visit: each call has its own sessions."""
+        ...

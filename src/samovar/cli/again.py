@@ -22,6 +22,7 @@ from samovar.errors import NotFoundError, UsageError
 from samovar.folders import current_folder
 from samovar.journal.base import KeptVisit, RunHead, RunOrigin, RunStatus
 from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.preflight.variable_files import read_file
 from samovar.running.uncertain import Decisions, undecided
 from samovar.values import literal
@@ -143,11 +144,11 @@ def _changed(given: Sequence[str], workflow: Workflow) -> tuple[tuple[str, ...],
     return secrets, read_assignments([one for one in given if one not in secrets], workflow.parameters)
 
 
-def _workflow_at(workflow: Workflow, library: object, path: str) -> Workflow:
+def _workflow_at(workflow: Workflow, library: Library, path: str) -> Workflow:
     """The workflow that a state is in, as far as that is known before the run."""
     from samovar.testing.paths import Tree
 
-    owner = Tree(workflow, library).owner(_ROUND.sub("", path))  # type: ignore[arg-type]
+    owner = Tree(workflow, library).owner(_ROUND.sub("", path))
     return workflow if owner is None else owner[0]
 
 

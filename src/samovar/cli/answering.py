@@ -15,9 +15,9 @@ from datetime import datetime
 
 import anyio
 
-from samovar.actions.question import Asking, Filled, Question, accepted
+from samovar.actions.question import Asking, accepted
 from samovar.cli.asking import Person
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.resuming import ResumeArguments, resume_run
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
@@ -28,9 +28,6 @@ from samovar.journal.people import KeptQuestion
 from samovar.preflight.variable_files import read_input
 from samovar.projects.lineage import is_within_run
 from samovar.running.waiting import question_from
-
-LOOK_S = 0.2
-"""How often it is looked whether the process that drives the run has gone on."""
 
 
 def answer_run(arguments: ResumeArguments, *, value: str | None, state: str | None) -> int:
@@ -82,7 +79,7 @@ def _text(kept: KeptQuestion, value: str | None) -> str:
             raise UsageError(f"{kept.key} was not answered: the run still waits.")
         return reply.text
     if value is None:
-        raise UsageError(f"{kept.key} asks: {shown(_line(question))} Give the answer: {_taken(question)}.")
+        raise UsageError(f"{kept.key} asks: {shown(question.line)} Give the answer: {_taken(question)}.")
     said = read_input() if value == "-" else value
     if not said.strip() and question.default is not None:
         return question.default
@@ -95,20 +92,15 @@ def _text(kept: KeptQuestion, value: str | None) -> str:
     return reply.text
 
 
-def _line(question: Question) -> str:
-    return " ".join("".join(one.text if isinstance(one, Filled) else one for one in question.parts).split())
-
-
 def _taken(question: Asking) -> str:
     return shown(accepted(question))
 
 
 def _is_taken(journal: Journal, found: RunSummary, question: KeptQuestion) -> bool:
     """Whether the process that drives the run goes on with the answer; False: nobody drives it any more."""
-    while True:
+    for now in looks(journal, found.id):
         if journal.people.is_taken(question):
-            return True
-        status = journal.summary(found.id).status
-        if status is not RunStatus.RUNNING:
-            return status.is_over
-        time.sleep(LOOK_S)
+            break
+        if now.status is not RunStatus.RUNNING:
+            return now.status.is_over
+    return True

@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.journal.base import RunStatus
 
-LOOK_S = 0.2
 MOST_S = 60.0
 """How long it is waited for a run to end: a state of `finally` may take half of that."""
 
@@ -30,11 +29,12 @@ def cancel_run(settings: Mapping[str, Any], run: str) -> int:
         until_s, is_over = time.monotonic() + MOST_S, journal.people.cancel(found.id)
         if not is_over:
             say(f"samovar: {found.owner} ends the run")
-        while not is_over and time.monotonic() < until_s:
-            time.sleep(LOOK_S)
-            status = journal.summary(found.id).status
+        for now in looks(journal, found.id):
             # One whose process was killed meanwhile is over now, once its lease has run out.
-            is_over = status.is_over or (status is not RunStatus.RUNNING and journal.people.cancel(found.id))
+            if not (is_over or now.status is RunStatus.RUNNING):
+                is_over = now.status.is_over or journal.people.cancel(found.id)
+            if is_over or time.monotonic() >= until_s:
+                break
         status = journal.summary(found.id).status
     if not is_over:
         say(f"samovar: run {found.id} has not ended yet; it will as soon as it can")

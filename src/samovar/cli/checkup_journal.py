@@ -64,7 +64,7 @@ def _content(file: Path, settings: Settings) -> Iterator[Observation]:
     from samovar.journal.looking import CHECK_S, KNOWN_SCHEMA, look
 
     found = look(file)
-    size = f"{in_words(found.size_bytes)} of {in_words(int(settings.journal_bytes))}"
+    size = f"{in_words(found.size_bytes)} of {in_words(settings.journal_bytes)}"
     parts = [f"{file}: {counted(found.runs, 'run')}, {size}", f"schema {found.schema}"]
     if found.schema < KNOWN_SCHEMA:
         parts.append(f"the next run that is kept brings it to {KNOWN_SCHEMA}")

@@ -168,8 +168,8 @@ def leftovers(settings: Settings) -> Iterator[Observation]:
         yield Observation(about="leftovers", what=f"{what}; the setting tune is {settings.tune}")
     copies = _files(root / "snapshots", "*")
     size = sum(map(_size, copies))
-    what = f"{in_words(size)} of evaluated prompts, of {in_words(int(settings.snapshots_bytes))}"
-    if size > max(int(settings.snapshots_bytes) * 1.1, 1_000_000):
+    what = f"{in_words(size)} of evaluated prompts, of {in_words(settings.snapshots_bytes)}"
+    if size > max(settings.snapshots_bytes * 1.1, 1_000_000):
         fix = "samovar snapshots --clear"
         yield Observation(about="leftovers", verdict="doubtful", what=f"{what}: more than it may be", fix=fix)
     elif copies:

@@ -5,20 +5,16 @@ Above: `of_driven.py`. Below: the journal. A look at a run that goes on reads on
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.journal.base import Journal, KeptVisit, RunStatus, VisitOutcome
 
-LOOK_S = 0.25
-"""How often it is looked what another process has done."""
 MOST_CHARS = 200
 """Shown of what a visit did; of what it logs, everything."""
 
@@ -26,16 +22,13 @@ MOST_CHARS = 200
 def show_log(settings: Mapping[str, Any], run: str, *, follows: bool) -> int:
     """Shows what a run has done, and returns the exit status."""
     with open_journal(settings_for(settings)) as journal:
-        found = find_run(journal, run)
-        log = RunLog(journal, found.id)
-        while True:
-            found = journal.summary(found.id)  # before its visits, so that none is missed
+        meant = find_run(journal, run).id
+        log = RunLog(journal, meant)
+        for found in looks(journal, meant):  # before its visits, so that none is missed
             for line in log.news():
                 put(line + "\n")
-            sys.stdout.flush()
             if not follows or found.status is not RunStatus.RUNNING:
                 break
-            time.sleep(LOOK_S)
     message = f": {shown(found.message)}" if found.message else ""
     say(f"samovar: {found.id} is {found.status}{message}")
     return 0

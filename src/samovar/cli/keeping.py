@@ -7,6 +7,7 @@ run that is kept.
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ from samovar.running.keeping import Keeping
 
 if TYPE_CHECKING:
     from samovar.journal.sqlite import SqliteJournal
+
+LOOK_S = 0.2
+"""How often it is looked what another process has done."""
 
 
 def journal_file(settings: Settings) -> Path:
@@ -147,7 +151,7 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
         return
     last = journal.newest(current_folder() / workflow.path)
     if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
-        where = f" --journal {shlex.quote(str(settings.journal_file))}" if is_named(settings) else ""
+        where = journal_option(settings.journal_file)
         is_waiting = last.status is RunStatus.WAITING
         state = "waits for an answer" if is_waiting else "was interrupted"
         verb = "answer" if is_waiting else "resume"
@@ -181,9 +185,14 @@ def check_same_secrets(journal: Journal, head: RunHead, variables: Mapping[str, 
             )
 
 
+def journal_option(file: object) -> str:
+    """What a command that is suggested has behind its run, for the journal that `--journal` named."""
+    return "" if file is None else f" --journal {shlex.quote(str(file))}"
+
+
 def say_kept(run: str, journal: object, *, waits: bool) -> None:
     """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
-    where = "" if journal is None else f" --journal {shlex.quote(str(journal))}"
+    where = journal_option(journal)
     if waits:
         say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
     else:
@@ -211,3 +220,13 @@ def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> R
     if len(found) > 1:
         raise UsageError(f"{run!r} may be {', '.join(one.id for one in found[:5])}. Give more of the id.")
     return found[0]
+
+
+def looks(journal: Journal, run: str) -> Iterator[RunSummary]:
+    """A run as it is now, and again every `LOOK_S`, for as long as it is asked for. Raises `NotFoundError`.
+
+    Only that run is read, however many are kept.
+    """
+    while True:
+        yield journal.summary(run)
+        time.sleep(LOOK_S)

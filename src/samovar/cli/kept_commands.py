@@ -17,6 +17,7 @@ from samovar.cli.options import (
     GivenSettings,
     Json,
     QuietRun,
+    RunGiven,
     Trust,
     Var,
     Verbose,
@@ -24,7 +25,6 @@ from samovar.cli.options import (
     with_settings,
 )
 
-RunGiven = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; a part of it is enough.")]
 Redo = Annotated[bool, typer.Option("--redo", help="Perform the interrupted action again.")]
 Skip = Annotated[bool, typer.Option("--skip", help="Continue as if it was done.")]
 Fail = Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")]

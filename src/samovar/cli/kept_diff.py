@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.kept_files import read_run
 from samovar.cli.output import write_json
 from samovar.cli.terminal import put
-from samovar.cli.trusting import settings_for
-from samovar.running.kept_wire import kept_run_to_wire
+from samovar.errors.counting import counted
+from samovar.journal.base import VisitKey
+from samovar.running.kept_wire import visit_key
 
 Object = Mapping[str, Any]
 MOST_LINES = 60
@@ -27,9 +28,7 @@ OF_INPUT = ("verb", "model", "executor", "options")
 
 def show_difference(settings: Mapping[str, Any], first: str, second: str, *, as_json: bool) -> int:
     """Compares two runs, and returns the exit status: 0 if they are alike, 1 if they part."""
-    with open_journal(settings_for(settings)) as journal:
-        runs = [kept_run_to_wire(journal, find_run(journal, one)) for one in (first, second)]
-    found = difference(*runs)
+    found = difference(read_run(settings, first), read_run(settings, second))
     if as_json:
         write_json(found)
     else:
@@ -43,7 +42,7 @@ def difference(first: Object, second: Object) -> dict[str, Any]:
     `parts`: the first visit with another input, that is in one of them only, or that gave something else with
     the same input; None: all are alike.
     """
-    ours, theirs = ({_key(one): one for one in run["states"]} for run in (first, second))
+    ours, theirs = ({visit_key(one): one for one in run["states"]} for run in (first, second))
     order = [*ours, *(key for key in theirs if key not in ours)]
     ways = {key: way for key in order if (way := _way(ours.get(key), theirs.get(key)))}
     at = next(iter(ways), None)
@@ -54,18 +53,8 @@ def difference(first: Object, second: Object) -> dict[str, Any]:
     parts = None
     if at is not None:
         one, other = ours.get(at), theirs.get(at)
-        parts = {
-            "path": at[0],
-            "branch": at[1],
-            "visit": at[2],
-            "why": ways[at],
-            "diff": _diff(one, other, ways[at]) if one and other else [],
-        }
-    following = [
-        {"path": key[0], "branch": key[1], "visit": key[2], "why": way}
-        for key, way in ways.items()
-        if key != at
-    ]
+        parts = {**_told(at, ways[at]), "diff": _diff(one, other, ways[at]) if one and other else []}
+    following = [_told(key, way) for key, way in ways.items() if key != at]
     return {
         "runs": [first["run"], second["run"]],
         "status": [first["status"], second["status"]],
@@ -73,15 +62,15 @@ def difference(first: Object, second: Object) -> dict[str, Any]:
         "parts": parts,
         "follows": following,
         "same": len(order) - len(ways),
-        "variables": _variables(first, second),
+        "variables": _changed(first["variables"], second["variables"]),
     }
 
 
-def _key(one: Object) -> tuple[str, str | None, int]:
-    return one["path"], one["branch"], one["visit"]
+def _told(key: VisitKey, why: str) -> dict[str, Any]:
+    return {"path": key.path, "branch": key.line or None, "visit": key.nth, "why": why}
 
 
-def _when(run: Mapping[Any, Object], key: Any) -> float:
+def _when(run: Mapping[VisitKey, Object], key: VisitKey) -> float:
     return run[key]["number"] if key in run else float("inf")
 
 
@@ -120,12 +109,8 @@ def _begins(first: Object, second: Object) -> list[str]:
     return found + (["workflow"] if first["workflow"] != second["workflow"] else [])
 
 
-def _variables(first: Object, second: Object) -> list[str]:
-    """The variables that differ at the end."""
-    return _changed(first["variables"], second["variables"])
-
-
 def _changed(one: Object, other: Object) -> list[str]:
+    """The names whose values differ."""
     none = object()
     return sorted(name for name in {*one, *other} if one.get(name, none) != other.get(name, none))
 
@@ -159,25 +144,23 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"They begin with another {one}."
     parts = found["parts"]
     if parts is None:
-        yield f"The {found['same']} visits are alike."
+        yield f"They are alike in {counted(found['same'], 'visit')}."
         return
     yield ""
     why = {"input": "another input", "result": "the same input, and another result"}
-    yield f"They part at {_named(parts)}: {why.get(parts['why'], parts['why'])}"
+    yield f"They part at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
     yield from (f"  {line}" for line in parts["diff"][:MOST_LINES])
     if len(parts["diff"]) > MOST_LINES:
-        yield f"  … {len(parts['diff']) - MOST_LINES:,} more lines (--json has all)"
+        left = counted(len(parts["diff"]) - MOST_LINES, "more line", grouped=True)
+        yield f"  … {left} (--json has all)"
     follows = found["follows"]
     yield ""
-    yield f"{found['same']} visits are alike, {len(follows)} more differ" + (":" if follows else ".")
+    alike = counted(found["same"], "visit is", "visits are")
+    more = counted(len(follows), "more differs", "more differ")
+    yield f"{alike} alike, {more}" + (":" if follows else ".")
     for one in follows[:MOST_FOLLOWING]:
-        yield f"  {_named(one)}: {one['why']}"
+        yield f"  {visit_key(one)}: {one['why']}"
     if len(follows) > MOST_FOLLOWING:
         yield f"  … {len(follows) - MOST_FOLLOWING:,} more (--json has all)"
     if found["variables"]:
         yield f"Variables that differ at the end: {', '.join(found['variables'])}"
-
-
-def _named(one: Mapping[str, Any]) -> str:
-    branch = f" in branch {one['branch']}" if one["branch"] else ""
-    return f"{one['path']}{branch}" + (f" (visit {one['visit']})" if one["visit"] > 1 else "")

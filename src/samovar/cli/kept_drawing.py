@@ -8,7 +8,6 @@ that a drawing needs: nothing else of it reaches a page.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from xml.etree import ElementTree
 
 from samovar.actions import parse_action
 from samovar.cli.pictures import PLAIN_TEXT, drawing_of, mermaid_of
+from samovar.cli.showing import shown
+from samovar.cli.terminal import say
 from samovar.errors import SamovarError
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
@@ -69,12 +70,11 @@ def workflow_of(run: Object) -> Workflow | None:
 
 def times_of(states: Sequence[Object]) -> dict[str, tuple[int, float]]:
     """How often a run was in each of its own states, and for how many seconds together."""
-    counts: Counter[str] = Counter()
-    times: Counter[str] = Counter()
+    found: dict[str, tuple[int, float]] = {}
     for one in states:
-        counts[one["path"]] += 1
-        times[one["path"]] += one.get("duration_s") or 0.0  # type: ignore[assignment]
-    return {path: (count, times[path]) for path, count in counts.items()}
+        count, time_s = found.get(one["path"], (0, 0.0))
+        found[one["path"]] = count + 1, time_s + (one.get("duration_s") or 0.0)
+    return found
 
 
 def been_in(run: Object) -> set[str]:
@@ -85,13 +85,18 @@ def been_in(run: Object) -> set[str]:
     return {re.sub(r"\[\d+\]", "", path).rpartition("/")[2] if "[" in path else path for path in found}
 
 
+def _failed(run: Object) -> set[str]:
+    """The states that failed at least once."""
+    return {one["path"] for one in run["states"] if one["status"] == "failure"}
+
+
 def text_of(run: Object) -> str | None:
     """The diagram in box characters, with what became of each state in its box; None if there is none."""
     workflow = workflow_of(run)
     if workflow is None:
         return None
     times, been = times_of(run["states"]), been_in(run)
-    failed = {one["path"] for one in run["states"] if one["status"] == "failure"}
+    failed = _failed(run)
     lines = [workflow.diagram.rstrip()]
     forks = set(workflow.forks) | {fork.join for fork in workflow.forks.values()}
     for name in workflow.states:
@@ -133,10 +138,13 @@ def svg_of(run: Object) -> str | None:
     source = mermaid_of(workflow.diagram)
     try:
         import mermaidx
-
+    except ImportError:  # an optional package: the page has the text then
+        return None
+    try:
         drawn = str(mermaidx.render(source, config=PLAIN_TEXT).svg())
         root = ElementTree.fromstring(drawn)
-    except Exception:  # an optional package, which raises what its parts raise: the page has the text then
+    except Exception as error:  # the library raises what its parts raise: the page has the text then
+        say(f"samovar: the diagram is not drawn but written: {' '.join(shown(str(error)).split())}")
         return None
     arrows = [
         (found["source"], found["target"])
@@ -160,7 +168,7 @@ class _Marked:
     def __init__(self, run: Object, arrows: Sequence[tuple[str, str]], edges: Sequence[str]) -> None:
         """`edges`: as many as there are arrows, or none of them is marked."""
         self._been = been_in(run)
-        self._failed = {one["path"] for one in run["states"] if one["status"] == "failure"}
+        self._failed = _failed(run)
         begun = {one["path"] for one in run["states"]} | {one["from"] for one in run["steps"]}
         taken = {(_own(one["from"]), _own(one["to"]) if one["to"] else "[*]") for one in run["steps"]}
         begins = {_own(one) for one in begun}

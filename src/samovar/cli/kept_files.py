@@ -27,13 +27,24 @@ from samovar.values import duration_s
 DAY_S = 86_400.0
 OLD_S = 30 * DAY_S
 """Age of runs that are deleted if nobody says which."""
-_DAYS = re.compile(r"([0-9]{1,6})\s*d(?:ays?)?")
+_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d(?:ays?)?")
+
+
+def read_run(settings: Mapping[str, Any], run: str) -> Mapping[str, Any]:
+    """All that the journal has of a run. Raises `NotFoundError`, `UsageError`."""
+    with open_journal(settings_for(settings)) as journal:
+        return kept_run_to_wire(journal, find_run(journal, run))
+
+
+def age_s(text: str) -> float:
+    """How long ago, as `30d` or any duration. Raises `ValueError`."""
+    days = _DAYS.fullmatch(text.strip())
+    return float(days[1]) * DAY_S if days else duration_s(text)
 
 
 def export_run(settings: Mapping[str, Any], run: str, out: Path | None) -> int:
     """Writes a run as JSON, to standard output without `out`, and returns the exit status."""
-    with open_journal(settings_for(settings)) as journal:
-        told = kept_run_to_wire(journal, find_run(journal, run))
+    told = read_run(settings, run)
     if out is None:
         write_json(told)
         return 0
@@ -72,10 +83,8 @@ def prune_runs(
 
 
 def _age(text: str) -> float:
-    if days := _DAYS.fullmatch(text.strip()):
-        return float(days[1]) * DAY_S
     try:
-        return duration_s(text)
+        return age_s(text)
     except ValueError as error:
         raise UsageError(f"--older-than {text}: {error}, or days as in 30d.") from error
 

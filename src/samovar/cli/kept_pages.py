@@ -15,14 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
 from samovar.cli.kept_drawing import in_time, svg_of, target_of, text_of
-from samovar.cli.kept_files import write_file
+from samovar.cli.kept_files import read_run, write_file
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
-from samovar.cli.trusting import settings_for
 from samovar.memory import in_words
-from samovar.running.kept_wire import kept_run_to_wire, memory_curve
+from samovar.running.kept_wire import memory_curve
 
 Object = Mapping[str, Any]
 MOST_VISITS = 2_000
@@ -38,9 +36,7 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 def write_page(settings: Mapping[str, Any], run: str, path: Path) -> int:
     """Writes the page of a run, and returns the exit status."""
-    with open_journal(settings_for(settings)) as journal:
-        told = kept_run_to_wire(journal, find_run(journal, run))
-    write_file(path, page_of(told))
+    write_file(path, page_of(read_run(settings, run)))
     return 0
 
 

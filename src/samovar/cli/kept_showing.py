@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
 from samovar.cli.kept_drawing import in_time, target_of, text_of
+from samovar.cli.kept_files import read_run
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
-from samovar.cli.trusting import settings_for
 from samovar.errors import NotFoundError, UsageError
+from samovar.errors.counting import counted
+from samovar.journal.base import VisitKey
 from samovar.memory import in_words
-from samovar.running.kept_wire import kept_run_to_wire
+from samovar.running.kept_wire import visit_key
 from samovar.values import to_text
 
 Object = Mapping[str, Any]
@@ -60,16 +61,15 @@ class Narrowed:
 
 def show_run(settings: Mapping[str, Any], run: str, narrowed: Narrowed, *, as_json: bool) -> int:
     """Shows one run, and returns the exit status."""
-    with open_journal(settings_for(settings)) as journal:
-        told = kept_run_to_wire(journal, find_run(journal, run))
+    told = read_run(settings, run)
     states = narrowed.states(told)
     if as_json:
         write_json({**told, "states": states})
         return 0
     is_whole = narrowed == Narrowed()
     lines = _head(told) if is_whole else iter(())
-    many = len(states) > MANY_VISITS and narrowed.visit is None and narrowed.state is None
-    _page([*lines, *_visits(told, states, is_short=many), *(_end(told) if is_whole else ())])
+    is_short = is_whole and len(states) > MANY_VISITS
+    _page([*lines, *_visits(told, states, is_short=is_short), *(_end(told) if is_whole else ())])
     return 0
 
 
@@ -104,9 +104,9 @@ def _path(run: Object) -> Iterator[str]:
             if number == MANY_VISITS:
                 yield f"  … {len(steps) - 2 * MANY_VISITS:,} more (--json has all)"
             continue
-        branch = f" in branch {one['branch']}" if one["branch"] else ""
+        source = VisitKey(path=one["from"], line=one["branch"] or "")
         label = f": {one['label']}" if one["label"] else ""
-        yield f"  {one['at'] - run['started_at']:9.2f} s  {one['from']}{branch} → {target_of(one)}{label}"
+        yield f"  {one['at'] - run['started_at']:9.2f} s  {source} → {target_of(one)}{label}"
     yield ""
 
 
@@ -120,11 +120,9 @@ def _visits(run: Object, states: list[Object], *, is_short: bool) -> Iterator[st
 
 
 def _title(run: Object, one: Object) -> str:
-    branch = f" in branch {one['branch']}" if one["branch"] else ""
-    nth = f" (visit {one['visit']})" if one["visit"] > 1 else ""
     took = f", {in_time(one['duration_s'])}" if "duration_s" in one else f", {one['status']}"
     after_s = one["entered_at"] - run["started_at"]
-    name = f"{MARKS[one['status']]} {one['number']}  {one['path']}{branch}{nth}"
+    name = f"{MARKS[one['status']]} {one['number']}  {visit_key(one)}"
     return f"{name}  {one['verb'] or ''}  after {after_s:.2f} s{took}"
 
 
@@ -177,7 +175,8 @@ def _block(name: str, text: str, *, is_short: bool) -> Iterator[str]:
     for line in kept:
         yield f"      {line[:300] + ' …' if is_short and len(line) > 300 else line}"
     if len(kept) < len(lines):
-        yield f"      … {len(lines) - len(kept):,} more lines"
+        left = len(lines) - len(kept)
+        yield f"      … {counted(left, 'more line', grouped=True)}"
 
 
 def _tokens(tokens: Object) -> str:
@@ -196,13 +195,7 @@ def _end(run: Object) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else json_text(value)
-        if isinstance(value, dict | list)
-        else to_text(value)
-    )
+    return json_text(value) if isinstance(value, dict | list) else to_text(value)
 
 
 def _page(lines: list[str]) -> None:

@@ -77,7 +77,7 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
     total = sum(use.size_bytes for use in uses)
     if as_json:
         rows = [asdict(use) for use in uses]
-        limit = int(settings.snapshots_bytes)
+        limit = settings.snapshots_bytes
         told: dict[str, object] = {
             "limit_bytes": limit,
             "limit_days": settings.snapshots_days,
@@ -99,5 +99,5 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
         table.add_row(use.name, str(use.copies), in_words(use.size_bytes), day)
     if uses:
         console.print(table)
-    console.print(f"{in_words(total)} of {in_words(int(settings.snapshots_bytes))} in {folder.path}")
+    console.print(f"{in_words(total)} of {in_words(settings.snapshots_bytes)} in {folder.path}")
     return 0

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from samovar.cli.commands import QuickCommand, leave
-from samovar.cli.of_runs import RunGiven, runs_app
-from samovar.cli.options import NOT_GIVEN, GivenSettings, with_settings
+from samovar.cli.of_runs import runs_app
+from samovar.cli.options import NOT_GIVEN, GivenSettings, RunGiven, with_settings
 
 
 @runs_app.command(cls=QuickCommand)

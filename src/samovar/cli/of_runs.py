@@ -12,12 +12,10 @@ from typing import Annotated
 import typer
 
 from samovar.cli.commands import OwnGroup, QuickCommand, app, leave
-from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, with_settings
+from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, RunGiven, with_settings
 
 runs_app = typer.Typer(cls=OwnGroup, rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(runs_app, name="runs")
-
-RunGiven = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; a part of it is enough.")]
 
 
 @runs_app.callback(

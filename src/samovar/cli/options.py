@@ -26,6 +26,7 @@ Workflow = Annotated[
         autocompletion=complete_workflow,
     ),
 ]
+RunGiven = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; a part of it is enough.")]
 Var = Annotated[
     list[str] | None,
     typer.Option(

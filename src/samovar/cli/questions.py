@@ -6,12 +6,13 @@ Above: `of_runs.py`. Below: the journal.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from samovar.actions.question import accepted
-from samovar.cli.keeping import open_journal
+from samovar.cli.keeping import journal_option, open_journal
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
@@ -30,15 +31,14 @@ def list_questions(settings: Mapping[str, Any], *, as_json: bool) -> int:
         return 0
     if not questions:
         say("samovar: no run waits for a person")
-    file = settings.get("journal_file")
-    where = "" if file is None else f" --journal {shlex.quote(str(file))}"
+    where, counts = journal_option(settings.get("journal_file")), Counter(one.run for one in questions)
     for one in questions:
-        several = sum(other.run == one.run for other in questions) > 1
-        state = f" --state {shlex.quote(shown(one.key.path))}" if several else ""
+        question = question_from(one)
+        state = f" --state {shlex.quote(shown(one.key.path))}" if counts[one.run] > 1 else ""
         put(f"{one.run}  {shown(named[one.run])}  {shown(str(one.key))}  since {_time(one.asked_at)}\n")
-        put(f"  {shown(' '.join(one.text.split())) or 'May it go on?'}\n")
+        put(f"  {shown(question.line)}\n")
         until = f", until {_time(one.until_s)}" if one.until_s is not None else ""
-        put(f"  takes {shown(accepted(question_from(one)))}{until}\n")
+        put(f"  takes {shown(accepted(question))}{until}\n")
         put(f"  samovar answer {one.run}{where}{state} VALUE\n")
     return 0
 

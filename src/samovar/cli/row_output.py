@@ -7,11 +7,10 @@ earlier start, is not written again.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from samovar.cli.output import json_text
 from samovar.cli.terminal import put
@@ -20,9 +19,11 @@ from samovar.running.rows import RowDone
 from samovar.running.wire import error_to_wire, tokens_to_wire
 from samovar.values import plain
 
+if TYPE_CHECKING:
+    import sqlite3
+
 OPENING = b'{"index": '
 """What every line begins with."""
-_TAIL_BYTES = 100
 
 
 def row_object(done: RowDone) -> dict[str, Any]:
@@ -84,6 +85,10 @@ def open_output(path: Path | None) -> Iterator[StandardOutput | RowFileOutput]:
     if path is None:
         yield StandardOutput()
         return
+    try:
+        import sqlite3
+    except ImportError as error:
+        raise UsageError("--out needs sqlite3, which this Python does not have.") from error
     # Kept on disk, in a file of its own that goes when it is closed: there may be any number of lines.
     with closing(sqlite3.connect("", isolation_level=None)) as lines:
         try:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from samovar.cli.console import make_console
 from samovar.cli.live_items import in_time
 from samovar.cli.terminal import say
+from samovar.errors.counting import counted
 from samovar.running.rows import RowDone
 
 SAID_S = 10.0
@@ -20,7 +21,7 @@ SAID_S = 10.0
 
 
 class RowProgress:
-    """Shows how far it is. Mutable: the counts, and the bar."""
+    """Shows how far it is. Mutable: the counts, and the bar. `ran`: rows that no earlier start has done."""
 
     def __init__(self, total: int, *, is_quiet: bool, has_bar: bool) -> None:
         """`has_bar`: standard output does not go to the same terminal."""
@@ -56,7 +57,7 @@ class RowProgress:
 
     def words(self) -> str:
         """`42 of 200 rows, 2 failed, 31 rows/min, 5 min left`"""
-        parts = [f"{self.done:,} of {self.total:,} rows"]
+        parts = [f"{self.done:,} of {counted(self.total, 'row', grouped=True)}"]
         parts += [f"{self.failed:,} failed"] if self.failed else []
         took_s = self.elapsed_s()
         if self.ran and took_s > 0:

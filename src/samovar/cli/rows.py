@@ -27,6 +27,7 @@ from samovar.cli.terminal import say
 from samovar.cli.trusting import allower, settings_for
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError
+from samovar.errors.counting import counted
 from samovar.events import Event, Warned
 from samovar.folders import current_folder
 from samovar.generation import TokenCounts
@@ -56,22 +57,15 @@ class _Outcome:
 
     failures: list[str] = field(default_factory=list)
     """The first of them, for people."""
-    failed: int = 0
-    before: int = 0
-    """Done by an earlier start."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     """Of the rows that were run now."""
     signal: int | None = None
     warned: set[str] = field(default_factory=set)
 
     def count(self, done: RowDone) -> None:
-        if done.error is not None:
-            self.failed += 1
-            if len(self.failures) < NAMED:
-                self.failures.append(f"{done.task.where}: {done.error.message}")
-        if done.run is None:
-            self.before += 1
-        else:
+        if done.error is not None and len(self.failures) < NAMED:
+            self.failures.append(f"{done.task.where}: {done.error.message}")
+        if done.run is not None:
             self.tokens += done.run.tokens
 
 
@@ -98,6 +92,9 @@ def run_rows(arguments: RunArguments) -> int:
         at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
         with keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
             is_found = keeping is not None and not keeping.is_outline
+            if arguments.rows.retry_failed and not is_found:
+                how = "kept in outline only" if keeping else "not kept"
+                raise UsageError(f"--retry-failed needs the journal, and rows are {how} here.")
             keys = RowKeys(workflow, library, settings, run) if is_found else None
             many = _Many(rows, prepared, keys, keeping and replace(keeping, lose=None), at_once)
             return many.run(arguments, settings, library, total)
@@ -111,24 +108,14 @@ def _refuse(error: SamovarError) -> NoReturn:
 
 def _check(arguments: RunArguments) -> None:
     """Raises `UsageError` for options that are about one run."""
-    asked = [
-        name
-        for name, is_asked in (
-            ("--json", arguments.as_json),
-            ("--events", arguments.as_events),
-            ("--print", arguments.print_variable is not None),
-            ("--record", arguments.record is not None),
-            ("--dry-run", arguments.dry_run),
-        )
-        if is_asked
-    ]
+    asked = arguments.outputs
+    asked += ["--record"] if arguments.record is not None else []
+    asked += ["--dry-run"] if arguments.dry_run else []
     if asked:
         raise UsageError(
             f"{asked[0]} is about one run and cannot be combined with --each, which writes a line of JSON "
             "for each row."
         )
-    if arguments.rows.retry_failed and arguments.no_journal:
-        raise UsageError("--retry-failed needs the journal, which --no-journal leaves out.")
 
 
 def _at_once(workflow: Workflow, library: Library, *, is_quiet: bool) -> int:
@@ -219,22 +206,23 @@ class _Many:
             self._say_counts(progress)
         for failure in outcome.failures:
             say(f"  {shown(failure)}")
-        if outcome.failed > len(outcome.failures):
-            say(f"  and {outcome.failed - len(outcome.failures):,} more")
-        if outcome.failed and self._keys is not None and not arguments.quiet:
+        if progress.failed > len(outcome.failures):
+            say(f"  and {progress.failed - len(outcome.failures):,} more")
+        if progress.failed and self._keys is not None and not arguments.quiet:
             say("samovar: the same command with --retry-failed does the failed rows again")
         if outcome.signal is not None:
             goes_on = "the same command continues" if self._keys else "the same command begins again"
-            say(f"samovar: stopped after {progress.done:,} of {progress.total:,} rows; {goes_on}")
+            rows = counted(progress.total, "row", grouped=True)
+            say(f"samovar: stopped after {progress.done:,} of {rows}; {goes_on}")
             return 128 + outcome.signal
-        return 1 if outcome.failed else 0
+        return 1 if progress.failed else 0
 
     def _say_counts(self, progress: RowProgress) -> None:
-        outcome = self._outcome
-        parts = [f"{progress.done - outcome.failed:,} of {progress.total:,} rows completed"]
-        parts += [f"{outcome.failed:,} failed"] if outcome.failed else []
-        parts += [f"{outcome.before:,} done before"] if outcome.before else []
-        tokens = outcome.tokens
+        failed, before, tokens = progress.failed, progress.done - progress.ran, self._outcome.tokens
+        completed, rows = progress.done - failed, counted(progress.total, "row", grouped=True)
+        parts = [f"{completed:,} of {rows} completed"]
+        parts += [f"{failed:,} failed"] if failed else []
+        parts += [f"{before:,} done before"] if before else []
         if tokens.evaluated or tokens.reused:
             parts.append(
                 f"{tokens.evaluated:,} tokens evaluated, {tokens.reused:,} reused, "

@@ -43,11 +43,11 @@ from samovar.values.secrecy import Secrets
 
 def run_workflow(arguments: RunArguments) -> int:
     """Runs the workflow and returns the exit status."""
+    _check_options(arguments)
     if arguments.rows.each is not None:
         from samovar.cli.rows import run_rows
 
         return run_rows(arguments)
-    _check_outputs(arguments)
     route_log(arguments.verbose)
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
@@ -121,22 +121,17 @@ def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, obj
     return hidden
 
 
-def _check_outputs(arguments: RunArguments) -> None:
-    asked = [
-        name
-        for name, is_asked in (
-            ("--json", arguments.as_json),
-            ("--events", arguments.as_events),
-            ("--print", arguments.print_variable is not None),
-        )
-        if is_asked
-    ]
+def _check_options(arguments: RunArguments) -> None:
+    """Raises `UsageError` for options that make no sense together."""
+    if arguments.rows.needless is not None:
+        raise UsageError(f"{arguments.rows.needless} needs --each FILE, the rows that it is about.")
+    if arguments.no_journal and arguments.settings.get("journal_file") is not None:
+        raise UsageError("--journal and --no-journal cannot be combined.")
+    asked = arguments.outputs
     if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
         raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
         raise UsageError("--record needs a run, which --dry-run does not have.")
-    if arguments.no_journal and arguments.settings.get("journal_file") is not None:
-        raise UsageError("--journal and --no-journal cannot be combined.")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 

@@ -39,6 +39,16 @@ class RowsArguments:
     """The file that gets what came of the rows, in place of standard output."""
     retry_failed: bool = False
 
+    @property
+    def needless(self) -> str | None:
+        """An option that was given and says nothing, since the workflow is run once; None: none was."""
+        given = (
+            ("--at-once", self.at_once is not None),
+            ("--out", self.out is not None),
+            ("--retry-failed", self.retry_failed),
+        )
+        return None if self.each is not None else next((name for name, is_given in given if is_given), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunArguments:
@@ -101,6 +111,16 @@ class RunArguments:
         """The texts of prompts in place of those of the library."""
         origin = self.goes_on.origin if self.goes_on else self.origin
         return origin.prompts if origin else {}
+
+    @property
+    def outputs(self) -> list[str]:
+        """The options that were given and take all of standard output."""
+        given = (
+            ("--json", self.as_json),
+            ("--events", self.as_events),
+            ("--print", self.print_variable is not None),
+        )
+        return [name for name, is_given in given if is_given]
 
     @property
     def shows(self) -> bool:

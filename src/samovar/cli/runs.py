@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: the journal.
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from samovar.cli.console import make_console
 from samovar.cli.keeping import open_journal
+from samovar.cli.kept_files import age_s
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
@@ -26,9 +26,7 @@ from samovar.errors import UsageError
 from samovar.errors.counting import counted
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import summary_to_wire
-from samovar.values import duration_s
 
-_DAYS = re.compile(r"(\d+(?:\.\d+)?) ?d(?:ays?)?")
 SHOWN = 20
 """Runs that are listed if nobody says how many."""
 
@@ -59,10 +57,8 @@ class WantedRuns:
 
 def _moment(text: str) -> float:
     """In seconds since 1970. Raises `UsageError`."""
-    if days := _DAYS.fullmatch(text.strip()):
-        return time.time() - float(days.group(1)) * 86_400
     with suppress(ValueError):
-        return time.time() - duration_s(text)
+        return time.time() - age_s(text)
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):

@@ -82,4 +82,4 @@ def _in_url(url: str) -> Iterator[str]:
 
 def _named(place: str, texts: Iterable[str]) -> dict[str, str]:
     found = dict.fromkeys(text for text in texts if len(text) >= LEAST_CHARS and text.lower() not in NO_KEYS)
-    return {f"{place}{number or ''}": text for number, text in enumerate(found)}
+    return {f"{place}#{number}" if number else place: text for number, text in enumerate(found)}

@@ -41,29 +41,32 @@ class Tool:
     @classmethod
     def of(cls, definition: ToolDefinition) -> Tool:
         """Raises `EngineError`, which names the tool, for a name or a schema that none can have."""
-        name = definition.name
-        if not _NAME.fullmatch(name):
-            raise EngineError(
-                f"The tool {name!r} cannot be offered: a name has 1 to 128 letters, digits, `_`, `-` and `.`."
-            )
-        try:
-            schema = json.loads(definition.parameters)
-        except ValueError as error:
-            raise EngineError(
-                f"The tool {name!r} cannot be offered: its schema is not JSON: {error}."
-            ) from None
-        if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-            raise EngineError(f"The tool {name!r} cannot be offered: its arguments must be an object.")
+        schema: Mapping[str, Any] = _schema_of(definition)
         if not _LOOSE & schema.keys():
             schema = {**schema, "additionalProperties": False}
-        return cls(name=name, schema={"type": "object", **schema})
+        return cls(name=definition.name, schema={"type": "object", **schema})
 
 
 def definition_of(tool: ToolDefinition) -> dict[str, Any]:
     """A tool as chat templates get it. Raises `EngineError` if its schema is not JSON."""
-    Tool.of(tool)
-    function = {"name": tool.name, "description": tool.description, "parameters": json.loads(tool.parameters)}
+    function = {"name": tool.name, "description": tool.description, "parameters": _schema_of(tool)}
     return {"type": "function", "function": function}
+
+
+def _schema_of(definition: ToolDefinition) -> dict[str, Any]:
+    """The schema of its arguments, as it is written. Raises `EngineError`, as `Tool.of` does."""
+    name = definition.name
+    if not _NAME.fullmatch(name):
+        raise EngineError(
+            f"The tool {name!r} cannot be offered: a name has 1 to 128 letters, digits, `_`, `-` and `.`."
+        )
+    try:
+        schema = json.loads(definition.parameters)
+    except ValueError as error:
+        raise EngineError(f"The tool {name!r} cannot be offered: its schema is not JSON: {error}.") from None
+    if not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        raise EngineError(f"The tool {name!r} cannot be offered: its arguments must be an object.")
+    return schema
 
 
 def tools_of(options: Options) -> tuple[Tool, ...]:

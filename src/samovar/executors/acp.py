@@ -88,7 +88,7 @@ class AcpExecutor:
             declared=declared,
             words=found_program(declared),
             on_sent=self._parts.on_sent,
-            most_chars=int(self._parts.settings.value_bytes),
+            most_chars=self._parts.settings.value_bytes,
         )
         async with ChildPrograms.open(run) as children:
             connection = AcpConnection(starting, children)

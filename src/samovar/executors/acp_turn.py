@@ -126,6 +126,7 @@ class AcpTurn:
             return await may(wish, self._declared, self._request)
         except Exception as error:  # handed on: `drive` raises it
             self._error = self._error or error
+            self._woken.set()
             return False
         finally:
             self._asking -= 1

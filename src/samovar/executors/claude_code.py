@@ -93,7 +93,7 @@ class ClaudeCodeExecutor:
             words=found_program(declared, CLAUDE.name),
             usual=usual_variables(declared),
             on_sent=self._parts.on_sent,
-            most_chars=int(self._parts.settings.value_bytes),
+            most_chars=self._parts.settings.value_bytes,
         )
         async with ChildPrograms.open(run) as children:
             connection = ClaudeCodeConnection(starting, children)

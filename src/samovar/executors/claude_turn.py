@@ -112,9 +112,7 @@ class ClaudeTurn:
         answer: dict[str, Any] = {"subtype": "success", "request_id": line.get("request_id")}
         if asked.get("subtype") != "can_use_tool":
             answer |= {"subtype": "error", "error": "not supported"}
-        elif await may(
-            self._wish(str(asked.get("tool_name") or "a tool"), given), self._declared, self._request
-        ):
+        elif await may(self._wish(asked.get("tool_name"), given), self._declared, self._request):
             answer["response"] = {"behavior": "allow", "updatedInput": given}
         else:
             answer["response"] = {"behavior": "deny", "message": "The user does not allow this."}

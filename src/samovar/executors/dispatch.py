@@ -1,8 +1,8 @@
 """Passes each prompt to the executor that it names: the only executor that a run knows.
 
 Above: `app.py`, which makes it. Below: the table and its members. A member is made with the app's first
-prompt for it, and opened with the run's first. One task opens it and closes it, so that it may keep tasks of
-its own in between; if one of those fails, anyone who asks gets what it raised.
+prompt for it, opened with the run's first, and closed with the run; if it fails in between, anyone who asks
+gets what it raised.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import anyio
-from anyio.abc import TaskGroup, TaskStatus
-
-from samovar.background import alone
+from samovar.background import KeepsOpen, keeping_open
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import BudgetError, ModelError, UsageError
 from samovar.executors.abilities import asked_for, cannot
@@ -119,43 +116,17 @@ class Dispatcher:
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[DispatchingConnection]:
-        errors: list[BaseException] = []
-        async with anyio.create_task_group() as tasks:
-            connection = DispatchingConnection(self, run, tasks, errors)
-            try:
-                yield connection
-            except BaseException as error:  # handed on: it is raised below, in no group
-                errors.insert(0, error)
-            finally:
-                connection.is_over.set()
-        if errors:
-            raise errors[0]
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """A member that is open. Changed by the task that keeps it."""
-
-    connection: Connection
-    asking: set[anyio.CancelScope] = field(default_factory=set)
-    """The scopes of those who wait for an answer."""
-    error: Exception | None = None
-    """Why it is open no more, although the run continues."""
+        async with keeping_open() as keeps:
+            yield DispatchingConnection(self, run, keeps)
 
 
 class DispatchingConnection:
-    """One run's access to all executors. Mutable: those that are open; `is_over` closes them."""
+    """One run's access to all executors. Mutable: what conversations were begun with."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, run: str, tasks: TaskGroup, errors: list[BaseException]
-    ) -> None:
-        """`errors`: gets what a member raises when it closes."""
-        self._dispatcher, self._run, self._tasks, self._errors = dispatcher, run, tasks, errors
-        self._open: dict[str, _Open] = {}
-        self._opening = anyio.Lock()
+    def __init__(self, dispatcher: Dispatcher, run: str, keeps: KeepsOpen[Connection]) -> None:
+        self._dispatcher, self._run, self._keeps = dispatcher, run, keeps
         self._begun: dict[str, str] = {}
         """By conversation, the executor that it was begun with."""
-        self.is_over = anyio.Event()
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         chosen = self._able_to_go_on(request, self._dispatcher.chosen(request))
@@ -200,54 +171,19 @@ class DispatchingConnection:
     async def _ask(self, name: str, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         reply: PromptReply | None = None
         self._dispatcher.check(name, request)
-        opened = await self._opened(name)
+        opened = await self._keeps.opened(name, lambda: self._dispatcher.executor(name).open(self._run))
         try:
-            reply = replace(await self._reply(opened, request, on_event), executor=name)
+            reply = await opened.asked(lambda: opened.it.ask(request, on_event))
+            reply = replace(reply, executor=name)
         finally:
             self._dispatcher.has_asked(name, reply)
         return reply
 
-    async def _reply(self, opened: _Open, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        with anyio.CancelScope() as scope:
-            opened.asking.add(scope)
-            try:
-                if opened.error is None:
-                    return await opened.connection.ask(request, on_event)
-            finally:
-                opened.asking.discard(scope)
-        assert opened.error is not None, "only a member that failed stops those who ask"
-        raise opened.error
-
     async def forget(self, session: str) -> None:
         """See `base.Forgets`: it may be a conversation of any of them."""
         self._begun.pop(session, None)
-        for opened in tuple(self._open.values()):
-            await forget(opened.connection, session)
-
-    async def _opened(self, name: str) -> _Open:
-        async with self._opening:
-            if name not in self._open:
-                executor = self._dispatcher.executor(name)
-                self._open[name] = await self._tasks.start(self._keep, executor, name=f"executor {name}")
-            return self._open[name]
-
-    async def _keep(self, executor: Executor, *, task_status: TaskStatus[_Open]) -> None:
-        """Opens an executor and closes it at the end of the run. What opening raises, the asker gets."""
-        opened: _Open | None = None
-        try:
-            async with executor.open(self._run) as connection:
-                opened = _Open(connection)
-                task_status.started(opened)
-                await self.is_over.wait()
-        except Exception as raised:  # handed on: to who asks, or by `open` when all are closed
-            error = alone(raised)
-            if opened is None:
-                raise error from None
-            if self.is_over.is_set():
-                self._errors.append(error)
-            opened.error = error
-            for scope in opened.asking:
-                scope.cancel()
+        for connection in self._keeps.all():
+            await forget(connection, session)
 
 
 def _may_pass(error: ModelError) -> bool:

@@ -68,7 +68,7 @@ class EndpointExecutor(ABC):
         declared = self._parts.declared
         endpoint = endpoint_of(declared, self.provider)
         async with http_client(endpoint, self._parts.on_sent) as http:
-            most_chars = int(self._parts.settings.value_bytes)
+            most_chars = self._parts.settings.value_bytes
             connection = EndpointConnection(self.dialect(endpoint, http), endpoint, declared, most_chars)
             try:
                 yield connection

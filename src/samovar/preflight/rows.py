@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from samovar.checks.unset import read_names
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError, nearest
+from samovar.errors.counting import counted
 from samovar.expressions.names import normal
 from samovar.language.parameters import Parameter
 from samovar.language.workflow import Workflow
@@ -68,7 +69,7 @@ class Rows:
                 else:
                     more += 1
         if wrong:
-            rest = [f"{more} more rows are wrong."] if more else []
+            rest = [f"{counted(more, 'more row is', 'more rows are')} wrong."] if more else []
             raise UsageError("\n".join([*wrong, *rest]))
         return count
 

@@ -20,6 +20,7 @@ from samovar.journal.base import (
     RunHead,
     RunStatus,
     RunSummary,
+    VisitKey,
     VisitOutcome,
 )
 from samovar.running.references import named
@@ -111,6 +112,11 @@ def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Obj
         return wire
     told = _outcome(outcome)
     return wire | (named(told) if outcome.is_concealed else told)
+
+
+def visit_key(one: Mapping[str, Any]) -> VisitKey:
+    """Which visit of its run it is, of the object that a visit is here."""
+    return VisitKey(path=one["path"], line=one["branch"] or "", nth=one["visit"])
 
 
 def _outcome(outcome: VisitOutcome) -> Object:

@@ -269,11 +269,12 @@ class Loop:
         self._recorder.warn_of(workflow)
         limits = own_limits(workflow, self._limits)
         prefix = f"{above.prefix}{context.state.name}/"
+        call = f"({child.call})" if child.call > 1 else ""
         defaults = replace(
             above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
             tool_rounds=limits.tool_rounds,
-            session_scope=f"{inside(context.key)}/",
+            session_scope=f"{inside(context.key)}{call}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
         spending = Spending(limits, context.spending, name=child.name)

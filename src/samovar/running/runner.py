@@ -178,7 +178,7 @@ class _Driven:
     def _services(self, connection: Connection, servers: Servers, journal: KeptRun | None) -> Services:
         outside = replace(self.outside, servers=servers)
         return replace(
-            services_of(self.runner, self.recorder, outside, connection),
+            services_of(self.runner, self.recorder, outside, connection, self.keys),
             gate=self.prepared.gate,
             journal=journal,
             earlier=earlier_of(self.keeping.journal if self.keeping else None, journal),
@@ -228,8 +228,13 @@ class _Driven:
             self.recorder.tell(event)
 
 
-def services_of(runner: Runner, recorder: Recorder, outside: Outside, connection: Connection) -> Services:
-    """What visits use that are made with the settings of a runner, and kept in no journal."""
+def services_of(
+    runner: Runner, recorder: Recorder, outside: Outside, connection: Connection, keys: Mapping[str, str]
+) -> Services:
+    """What visits use that are made with the settings of a runner, and kept in no journal.
+
+    `keys`: those that the settings name, as `known_keys` has them.
+    """
     settings = runner.settings
     return Services(
         run=recorder.record.id,
@@ -246,7 +251,7 @@ def services_of(runner: Runner, recorder: Recorder, outside: Outside, connection
         asking=anyio.Lock(),
         tell=recorder.tell,
         secrets=recorder.secrets,
-        references=References.of(keys_of(settings.settings)),
+        references=References.of(keys),
         time_s=recorder.time_s,
         computer=Computer(settings.settings.value_bytes),
     )

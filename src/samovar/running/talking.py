@@ -76,9 +76,10 @@ async def open_talking(runner: Runner, gate: Gate) -> AsyncIterator[Talking]:
         workflow = talk_workflow(runner.library)
         started = RunStarted(run=run, workflow=STATE, path=None, started_at=clock.now_s(), variables={})
         recorder = Recorder(started, _for_listener(runner.on_event, lambda: talking.visit), clock)
-        recorder.secrets.learn(keys_of(runner.settings.settings).values())
+        keys = keys_of(runner.settings.settings)
+        recorder.secrets.learn(keys.values())
         outside = replace(runner.outside, servers=runner.settings.outside.in_place_of(servers))
-        services = services_of(runner, recorder, outside, connection)
+        services = services_of(runner, recorder, outside, connection, keys)
         talking = Talking(replace(services, gate=gate), recorder, workflow)
         try:
             yield talking

@@ -49,6 +49,8 @@ class Child:
     """How long it may take; None: as long as its limits allow."""
     place: Place
     """Where it is named."""
+    call: int = 1
+    """Which one it is of those that the visit's model calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,8 @@ class VisitContext(VisitEffects):
     """Of attempts that were followed by another, for the journal."""
     aside: list[PromptReply] = field(default_factory=list)
     """What servers had the model write, for the journal."""
+    called: list[str] = field(default_factory=list)
+    """The workflows that its model has called as tools."""
     loads: dict[str, list[float]] = field(default_factory=dict)
     """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
@@ -218,9 +222,18 @@ class VisitContext(VisitEffects):
             )
 
     async def run_workflow(
-        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
+        self,
+        name: str,
+        given: Mapping[str, object],
+        *,
+        timeout_s: float | None,
+        place: Place,
+        is_tool: bool = False,
     ) -> object:
-        child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
+        if is_tool:
+            self.called.append(name)
+        call = max(1, len(self.called))
+        child = Child(name=name, given=given, timeout_s=timeout_s, place=place, call=call)
         return await self.run_child(self, child)
 
     async def run_items(self, items: Items) -> list[object]:

@@ -26,9 +26,8 @@ class WaitsForPersonError(Exception):
     def __init__(self, questions: Sequence[Question]) -> None:
         self.questions = tuple(questions)
         first, more = self.questions[0], len(self.questions) - 1
-        text = " ".join("".join(_text(one) for one in first.parts).split()) or "May it go on?"
         others = f" ({more} more)" if more else ""
-        super().__init__(f"It waits for an answer to {first.path}: {text}{others}")
+        super().__init__(f"It waits for an answer to {first.path}: {first.line}{others}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

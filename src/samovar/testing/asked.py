@@ -72,7 +72,7 @@ class SentPrompt:
     def _own(self, session: str | None) -> str | None:
         """The name of a conversation as the workflow has it: those of a sub-workflow are its own."""
         *above, _ = self.path.split("/")
-        rounds = "".join(rf"{re.escape(name)}(?:#\d+)?/" for name in above)
+        rounds = "".join(rf"{re.escape(name)}(?:#\d+)?(?:\(\d+\))?/" for name in above)
         return session if session is None else re.sub(f"^{rounds}", "", session)
 
 

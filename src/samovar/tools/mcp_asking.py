@@ -60,6 +60,7 @@ class AsksBack:
 
         `limit`: ends the call after so many seconds in which nothing is asked.
         """
+        limit.deadline = float("inf")  # the call before has limits of its own
         async with self._turn:
             send, receive = anyio.create_memory_object_stream[_Waiting](0)
 

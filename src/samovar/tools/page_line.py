@@ -32,6 +32,7 @@ class PageLine:
         self._timer = threading.Timer(whole_s, self._cut)
         self._timer.daemon = True
         self._sockets: list[socket.socket] = []
+        """Second ones of all connections: TLS takes the first ones over, and has them alone."""
         self.is_cut = False
         """It took too long."""
 
@@ -41,12 +42,14 @@ class PageLine:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        for one in self._sockets:
+            one.close()
 
     def _cut(self) -> None:
         self.is_cut = True
         for one in self._sockets:
-            with suppress(OSError):  # below TLS, whose own state a reader is using
-                socket.socket.shutdown(one, socket.SHUT_RDWR)
+            with suppress(OSError):  # it has ended
+                one.shutdown(socket.SHUT_RDWR)
 
     def handlers(self) -> tuple[urllib.request.BaseHandler, ...]:
         """Those that open pages."""
@@ -54,10 +57,11 @@ class PageLine:
 
     def connected(self, host: str, *arguments: Any, is_proxy: bool, **more: Any) -> socket.socket:
         """A connection. Raises `OSError`, and `InsideError` for a name that leads where none should."""
-        if self.is_cut:
-            raise TimeoutError
         found = self._connect((host, *arguments[0]), *arguments[1:], **more)
-        self._sockets.append(found)
+        self._sockets.append(found.dup())
+        if self.is_cut:  # maybe before it was among those that are cut
+            found.close()
+            raise TimeoutError
         address = str(found.getpeername()[0])
         if not is_proxy and not is_address(host) and is_inside(address):
             found.close()

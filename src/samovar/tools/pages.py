@@ -86,8 +86,6 @@ def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_co
             charset = answer.headers.get_content_charset() or "utf-8"
     except _Elsewhere as error:
         return refused(f"The page leads to {error}, whose host is not allowed.")
-    except InsideError as error:
-        return refused(f"{error} Do without it.")
     except urllib.error.HTTPError as error:
         error.close()
         return failed(f"The server answered {error.code} {error.reason[:100]}.")

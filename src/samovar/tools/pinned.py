@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ def changed(server: DeclaredServer, definitions: Sequence[ToolDefinition]) -> tu
     kept = _read(_file_of(server))
     if kept is None:
         return ()
-    return tuple(one.name for one in definitions if one.name not in kept or kept[one.name] != _Kept.of(one))
+    digests = {name: one.digest for name, one in kept.items()}
+    return tuple(one.name for one in definitions if digests.get(one.name) != digest_of(one))
 
 
 def before(server: DeclaredServer) -> Mapping[str, ToolDefinition]:
@@ -80,12 +81,8 @@ class _Kept:
     """What a tool was like."""
 
     digest: str
-    definition: ToolDefinition | None = field(default=None, compare=False)
+    definition: ToolDefinition | None = None
     """None: there was no room for it."""
-
-    @classmethod
-    def of(cls, definition: ToolDefinition) -> _Kept:
-        return cls(digest=digest_of(definition), definition=definition)
 
     @classmethod
     def read(cls, name: str, record: Any) -> _Kept:

@@ -33,7 +33,7 @@ class WorkflowTools:
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:
         try:
             value = await here.context.run_workflow(
-                _written(name, here), arguments, timeout_s=None, place=here.place
+                _written(name, here), arguments, timeout_s=None, place=here.place, is_tool=True
             )
         except (ChildError, UsageError) as error:
             return failed(error.message)

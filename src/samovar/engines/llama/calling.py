@@ -111,7 +111,8 @@ class Calling:
         syntax, writes = self._found
         if syntax is not None:
             messages = one_by_one(given.messages) if syntax.most == 1 else given.messages
-            native = replace(given, messages=messages, tools=options.tools, writes=writes)
+            shown = [definition_of(tool) for tool in options.tools]
+            native = replace(given, messages=messages, tools=shown, writes=writes)
             yield native, self._offer(syntax, options, tools, before)
         own = in_own_words(given.messages, options.tools)
         yield replace(given, messages=own), Offer(syntax=OWN, options=options, tools=tools, before=before)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from samovar.engines.calls import WritingSyntax, arguments_of, definition_of
+from samovar.engines.calls import WritingSyntax, arguments_of
 from samovar.engines.llama.controls import Mark, Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
-from samovar.generation import Message, Role, ToolDefinition
+from samovar.generation import Message, Role
 
 if TYPE_CHECKING:
     from samovar.engines.llama.turns import Turns
@@ -32,8 +32,8 @@ class Given:
     messages: Sequence[Message]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further ones of the template, by name."""
-    tools: Sequence[ToolDefinition] = ()
-    """Definitions that it shows."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Definitions that it shows, by `calls.definition_of`."""
     writes: WritingSyntax | None = None
     """How calls are written into messages, since the template writes none; None if it does."""
 
@@ -46,7 +46,7 @@ class Given:
                 texts += [call.id, call.name, call.arguments, *texts_in(arguments_of(call))]
         texts += texts_in(self.arguments)
         for tool in self.tools:
-            texts += texts_in(definition_of(tool))
+            texts += texts_in(tool)
         return texts
 
 
@@ -97,8 +97,9 @@ class PromptRendering:
         return whole if self._controls_of(whole) == self._controls_of(safe) else safe
 
     def _render(self, given: Given, mark: Mark) -> str:
-        tools = [definition_of(tool) for tool in given.tools]
-        return self._turns.render(given.messages, mark, given.arguments, tools=tools, writes=given.writes)
+        return self._turns.render(
+            given.messages, mark, given.arguments, tools=given.tools, writes=given.writes
+        )
 
     @cached_property
     def leaves_open(self) -> bool:

@@ -8,6 +8,7 @@ have written, is not used: its table is made again.
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import sys
 import zlib
@@ -115,12 +116,13 @@ class KeptTables:
                 log.warning("Tables of tokens are not read from %s: %s.", self._folder, reason)
                 return None
             table = TokenTable.from_bytes(path.read_bytes())
-            if table is not None:
-                path.touch()
         except OSError:
             return None
         if table is None:
             log.info("%s is damaged, and is made again.", path)
+            return None
+        with suppress(OSError):  # it can only be read
+            os.utime(path)
         return table
 
     def keep(self, name: str, table: TokenTable) -> None:
