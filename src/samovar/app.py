@@ -22,6 +22,7 @@ from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelError, ModelFetchError
 from samovar.executors.base import Embedder, Executor
+from samovar.files import exists
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
@@ -29,11 +30,13 @@ from samovar.models.devices import DeviceChoice
 from samovar.models.reference import Reference, parse_reference
 from samovar.models.store import Store
 from samovar.models.stores import Stores
+from samovar.projects.places import SOCKET, serve_folder
 
 # What a command that only reads files does not need is imported where it is used.
 if TYPE_CHECKING:
     from samovar.engines.base import Engine
     from samovar.engines.scripted import Script
+    from samovar.executors.daemon import RunningDaemon
     from samovar.executors.dispatch import Dispatcher
     from samovar.executors.table import Locate, OnFetchProgress
     from samovar.models.fetch_progress import FetchProgress
@@ -61,6 +64,8 @@ class App:
     """Finds the file of a model, fetching it if the settings allow."""
     sessions: Sessions
     pool: Pool
+    daemon: RunningDaemon | None = None
+    """Answers prompts in place of models of this process."""
 
 
 def open_library(start: Path, *, is_current: bool = True) -> Library:
@@ -122,6 +127,22 @@ def budget_bytes(settings: Settings) -> int:
     if settings.budget_bytes is not None:
         return settings.budget_bytes
     return int(memory.available_bytes() * BUDGET_SHARE)
+
+
+def find_daemon(settings: Settings) -> tuple[RunningDaemon | None, str | None]:
+    """The daemon that answers for these settings; and the line about one that does not, if there is one."""
+    folder = None if settings.daemon == "off" else serve_folder()
+    if folder is None or not exists(folder / SOCKET):
+        return None, None
+    from samovar.executors.daemon import running_daemon
+
+    return running_daemon(settings)
+
+
+def room_bytes(settings: Settings) -> int:
+    """The bytes that models may take where prompts will be answered: here, or by a daemon."""
+    daemon, _ = find_daemon(settings)
+    return budget_bytes(settings) if daemon is None else daemon.hello.budget_bytes
 
 
 def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
@@ -219,7 +240,9 @@ async def open_app(
         )
         sessions = Sessions(pool)
         locate = _locate_scripted if script else Locator(settings, open_stores(settings))
-        dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate))
+        daemon = None if script else find_daemon(settings)[0]
+        local = None if daemon is None else daemon.make
+        dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate, local=local))
         yield App(
             settings=settings,
             library=library or open_library(current_folder()),
@@ -229,6 +252,7 @@ async def open_app(
             locate=locate,
             sessions=sessions,
             pool=pool,
+            daemon=daemon,
         )
 
 

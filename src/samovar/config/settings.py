@@ -243,6 +243,11 @@ class Settings:
         reads="names",
         given="Sequence[str]",
     )
+    daemon: Literal["auto", "off"] = setting(
+        "auto",
+        "`auto` has prompts of local models answered by `samovar serve` while it runs, `off` does not.",
+        expected="'auto' or 'off'",
+    )
     offline: bool = setting(
         False,
         "Never fetch a model: it must already be on this machine.",
