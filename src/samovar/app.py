@@ -67,6 +67,11 @@ class App:
     daemon: RunningDaemon | None = None
     """Answers prompts in place of models of this process."""
 
+    @property
+    def room_bytes(self) -> int:
+        """What models may take where prompts are answered."""
+        return self.pool.budget_bytes if self.daemon is None else self.daemon.hello.budget_bytes
+
 
 def open_library(start: Path, *, is_current: bool = True) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first.
@@ -137,12 +142,6 @@ def find_daemon(settings: Settings) -> tuple[RunningDaemon | None, str | None]:
     from samovar.executors.daemon import running_daemon
 
     return running_daemon(settings)
-
-
-def room_bytes(settings: Settings) -> int:
-    """The bytes that models may take where prompts will be answered: here, or by a daemon."""
-    daemon, _ = find_daemon(settings)
-    return budget_bytes(settings) if daemon is None else daemon.hello.budget_bytes
 
 
 def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:

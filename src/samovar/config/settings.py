@@ -247,6 +247,9 @@ class Settings:
         "auto",
         "`auto` has prompts of local models answered by `samovar serve` while it runs, `off` does not.",
         expected="'auto' or 'off'",
+        option="--no-daemon",
+        flag="off",
+        help="Load models in this process, also if `samovar serve` runs.",
     )
     offline: bool = setting(
         False,

@@ -13,7 +13,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,18 @@ from anyio.abc import ByteStream
 from samovar import __version__
 from samovar.config import Settings
 from samovar.errors import EngineLostError
-from samovar.executors.base import Connection, Embedder, EmbedRequest, Executor
-from samovar.executors.far import FarExecutor
+from samovar.executors.base import (
+    Connection,
+    EmbedRequest,
+    Executor,
+    OnPromptEvent,
+    PromptReply,
+    PromptRequest,
+    forget,
+)
+from samovar.executors.far import FarConnection, FarExecutor
 from samovar.executors.frames import MAGIC, BadFrameError, FrameReader, Hello, encode
+from samovar.executors.local import LocalExecutor
 from samovar.executors.table import Parts
 from samovar.generation import Embeddings
 from samovar.projects.places import SOCKET, serve_folder
@@ -71,12 +80,14 @@ class _Drawn:
     def __init__(self, far: FarExecutor, daemon: RunningDaemon, parts: Parts) -> None:
         self.name = far.name
         self._far, self._daemon, self._parts = far, daemon, parts
+        model = parts.declared.model or parts.settings.model
+        self._here = LocalExecutor(parts.sessions, parts.locate, default_model=model, name=far.name)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[Connection]:
         self._parts.on_where(self._daemon.where)
-        async with self._far.open(run) as connection:
-            yield connection
+        async with self._far.open(run) as far, self._here.open(run) as here:
+            yield _DrawnConnection(far, here)
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """See `base.Embedder`."""
@@ -84,7 +95,26 @@ class _Drawn:
         return await self._far.embed(request)
 
 
-assert issubclass(_Drawn, Embedder)
+class _DrawnConnection:
+    """One run's access: from the daemon for as long as it is there, then from this process."""
+
+    def __init__(self, far: FarConnection, here: Connection) -> None:
+        self._far, self._here = far, here
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        """See `base.Connection`."""
+        if not self._far.is_alone:
+            try:
+                return await self._far.ask(request, on_event)
+            except EngineLostError:
+                if not self._far.is_alone:  # it was lost while it answered
+                    raise
+        return await self._here.ask(replace(request, history=self._far.missing(request)), on_event)
+
+    async def forget(self, session: str) -> None:
+        """See `base.Forgets`."""
+        await self._far.forget(session)
+        await forget(self._here, session)
 
 
 def held(settings: Settings) -> Mapping[str, Any]:
@@ -93,9 +123,15 @@ def held(settings: Settings) -> Mapping[str, Any]:
     return {
         "budget_bytes": settings.budget_bytes,
         "cache_folder": None if folder is None else str(folder.absolute()),
+        "kv_type": settings.kv_type,  # an arena over weights has one, whoever asks for another
         "snapshots_bytes": settings.snapshots_bytes,
+        "threads": settings.threads,
         "tune": settings.tune,
     }
+
+
+IF_SET = ("budget_bytes", "threads")
+"""Those that matter only if they are set: else whatever the daemon has will do."""
 
 
 def objection(settings: Settings, hello: Hello) -> str | None:
@@ -106,10 +142,11 @@ def objection(settings: Settings, hello: Hello) -> str | None:
             "Restart it with: samovar serve --stop; samovar serve"
         )
     for name, value in held(settings).items():
-        if value != hello.held.get(name) and not (name == "budget_bytes" and value is None):
+        if value != hello.held.get(name) and not (name in IF_SET and value is None):
+            theirs = hello.held.get(name)
             return (
-                f"the running samovar serve has another {name} ({hello.held.get(name)}, not {value}): it is "
-                "not used"
+                f"{name} is {'unset' if value is None else value} here, and "
+                f"{'unset' if theirs is None else theirs} in the running samovar serve: it is not used"
             )
     return None
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from samovar.background import beside
-from samovar.errors import SamovarError
+from samovar.engines.base import ModelSpec
+from samovar.errors import EngineLostError, SamovarError
 from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.frames import Answered, Ask, BadFrameError, Embed, Embedded, Forget
+from samovar.executors.frames import Answered, Ask, BadFrameError, Embed, Embedded, Forget, Frame
 from samovar.executors.table import Locate
 from samovar.executors.wire import Connect, Wire, lost
-from samovar.generation import Embeddings, Message, ModelFetching
+from samovar.generation import Embeddings, Message, ModelFetching, PromptEvent
 from samovar.serving.conversation import say
 
 
@@ -82,6 +84,8 @@ class FarConnection:
         self._tasks: TaskGroup | None = None
         self._is_kept = anyio.Event()
         self._wire: Wire | None = None
+        self.is_alone = False
+        """Nobody is there any more: no wire could be opened."""
         self._opening = anyio.Lock()
         self._said: dict[str, _Said] = {}
         self._turns: dict[str, anyio.Lock] = {}
@@ -98,7 +102,11 @@ class FarConnection:
             if self._wire is None or self._wire.lost is not None:
                 await self._is_kept.wait()
                 assert self._tasks is not None
-                wire, _ = await Wire.greeted(await self._connect(), self._run)
+                try:
+                    wire, _ = await Wire.greeted(await self._connect(), self._run)
+                except EngineLostError:
+                    self.is_alone = True
+                    raise
                 self._tasks.start_soon(wire.listen, name="listens to a wire")
                 self._wire = wire
             return self._wire
@@ -116,16 +124,36 @@ class FarConnection:
         async with AsyncExitStack() as stack:
             if request.session is not None:
                 await stack.enter_async_context(self._turns.setdefault(request.session, anyio.Lock()))
-            wire = await self._open_wire()
-            sent = replace(sent, history=self._missing(request, wire))
-            frame = await wire.ask(lambda number: Ask(number=number, request=sent, spec=spec), on_event)
+            wire, frame = await self._asked(request, sent, spec, on_event)
             if not isinstance(frame, Answered):
                 raise lost("it did not give an answer")
             self._note(request, frame.reply, wire)
         return frame.reply
 
-    def _missing(self, request: PromptRequest, wire: Wire) -> tuple[Message, ...]:
-        """What the peer is told again of the conversation that goes on or is copied."""
+    async def _asked(
+        self, request: PromptRequest, sent: PromptRequest, spec: ModelSpec, on_event: OnPromptEvent
+    ) -> tuple[Wire, Frame]:
+        """Asked once more if the wire was gone before anything was heard: it was closed between prompts."""
+        has_heard = False
+
+        def heard(event: PromptEvent) -> None:
+            nonlocal has_heard
+            has_heard = True
+            on_event(event)
+
+        before = self._wire
+        while True:
+            wire = await self._open_wire()
+            told = replace(sent, history=self.missing(request, wire))
+            try:
+                return wire, await wire.ask(partial(Ask, request=told, spec=spec), heard)
+            except EngineLostError:
+                if has_heard or wire is not before or wire.lost is None:
+                    raise
+                before = None
+
+    def missing(self, request: PromptRequest, wire: Wire | None = None) -> tuple[Message, ...]:
+        """What the peer is told again of the conversation that goes on or is copied; None: another peer."""
         said = self._said.get(str(request.session if request.fork is None else request.fork))
         if said is None or wire in said.wires:
             return request.history

@@ -25,7 +25,7 @@ from samovar.executors.base import (
     PromptReply,
     PromptRequest,
 )
-from samovar.executors.table import Locate, Parts
+from samovar.executors.table import HERE, Locate, Parts
 from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
 from samovar.serving.embedding import embed
 from samovar.serving.session import LocalSession, Sessions
@@ -65,7 +65,7 @@ class LocalExecutor:
     @classmethod
     def where(cls, declared: DeclaredExecutor) -> str:
         """See `table.Member`."""
-        return "this process"
+        return HERE
 
     @classmethod
     def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:

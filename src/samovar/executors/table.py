@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """The one whose prompts' models are loaded here."""
+HERE = "this process"
+"""Where that is, unless a daemon answers in its place."""
 LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
 """As it is if nothing is declared."""
 KINDS: Mapping[str, str] = {

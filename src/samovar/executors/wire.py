@@ -121,13 +121,13 @@ class Wire:
             self._lose("it ended")
             raise self.lost or lost("it ended") from None
 
-    async def ask(self, make: Callable[[int], Frame], on_event: OnPromptEvent) -> Frame:
+    async def ask(self, make: Callable[..., Frame], on_event: OnPromptEvent) -> Frame:
         """The last frame of what `make` asks, which gets its number. Raises what it failed with."""
         if self.lost is not None:
             raise self.lost
         number = next(self._numbers)
         try:
-            raw = encode(make(number))
+            raw = encode(make(number=number))
         except BadFrameError as error:
             raise UsageError(f"This cannot be sent to samovar serve: {error}.") from None
         waits, comes = anyio.create_memory_object_stream[Frame](float("inf"))

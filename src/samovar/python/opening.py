@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
-from samovar.app import open_app, open_library
+from samovar.app import find_daemon, open_app, open_library
 from samovar.config import settings_known
 from samovar.engines.scripted import Script
 from samovar.errors import UsageError
@@ -63,7 +63,10 @@ async def _opened(
 ) -> AsyncIterator[Samovar]:
     start = home_of("samovar.open()", folder)
     library = open_library(start or current_folder(), is_current=start is None)
-    async with open_app(settings_at(start, settings, trusts=trusts), library, script=script) as app:
+    known = settings_at(start, settings, trusts=trusts)
+    if script is None and (line := find_daemon(known)[1]) is not None:
+        _log.warning(line)
+    async with open_app(known, library, script=script) as app:
         for one in () if trusts else uncounted(settings_known(), start):
             _log.warning(one.line)
         samovar = Samovar(app, start=start, is_scripted=script is not None, trusts=trusts)

@@ -64,6 +64,8 @@ class Answering:
     tell: Callable[[str], Awaitable[dict[str, object]]]
     """What is told or done about the process itself. Raises `UsageError` for what there is not."""
     most_frame_bytes: int = 256 * 2**20
+    is_over: anyio.Event | None = None
+    """Once it is set, each peer is let go when all that it asked is answered."""
 
 
 async def answer(stream: ByteStream, answering: Answering) -> None:
@@ -91,6 +93,7 @@ class _Peer:
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._has_unsent = anyio.Event()
+        self._is_quiet = anyio.Event()
         self._asked: dict[int, anyio.CancelScope] = {}
         self._specs: dict[str, ModelSpec] = {}
         self._run = ""
@@ -101,10 +104,20 @@ class _Peer:
         try:
             async with anyio.create_task_group() as self._tasks:
                 self._tasks.start_soon(self._write, name="writes to a client")
+                self._tasks.start_soon(self._let_go, name="lets a client go")
                 await self._read()
                 self._tasks.cancel_scope.cancel()
         except ExceptionGroup as errors:
             raise alone(errors) from None
+
+    async def _let_go(self) -> None:
+        """When it is over, and nothing is asked or unsent any more."""
+        if (is_over := self._answering.is_over) is not None:
+            await is_over.wait()
+            while self._asked or self._unsent_bytes:
+                self._is_quiet = anyio.Event()
+                await self._is_quiet.wait()
+            self._tasks.cancel_scope.cancel()
 
     async def _locate(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
         if model not in self._specs:
@@ -135,6 +148,8 @@ class _Peer:
             self._has_unsent = anyio.Event()
             await self._stream.send(raw)
             self._unsent_bytes -= len(raw)
+            if not self._asked:
+                self._is_quiet.set()
 
     async def _frames(self) -> AsyncIterator[Frame]:
         magic = b""

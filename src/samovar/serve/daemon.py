@@ -71,6 +71,7 @@ class Daemon:
         self._clients: dict[int, int | None] = {}
         """Who is there, by number: their processes."""
         self._numbers = itertools.count(1)
+        self._has_left = anyio.Event()
         self._busy_since = time.monotonic()
 
     # Answering --------------------------------------------------------------------------------------------
@@ -94,7 +95,8 @@ class Daemon:
             budget_bytes=self.budget,
         )
         with self._client(pid):
-            await answer(stream, Answering(hello=hello, make=self.executor, tell=self.tell))
+            known = Answering(hello=hello, make=self.executor, tell=self.tell, is_over=self.is_over)
+            await answer(stream, known)
 
     def _client(self, pid: int | None) -> ExitStack:
         number = next(self._numbers)
@@ -103,6 +105,7 @@ class Daemon:
 
         def leave() -> None:
             del self._clients[number]
+            self._has_left.set()
             self._busy_since = time.monotonic()
 
         stack.callback(leave)
@@ -166,7 +169,9 @@ class Daemon:
         await self.is_over.wait()
         withdraw(listener)
         with anyio.move_on_after(self.options.drain_s):
-            await self.line.drained()
+            while self._clients:
+                self._has_left = anyio.Event()
+                await self._has_left.wait()
         tasks.cancel_scope.cancel()
 
     async def watch_idle(self) -> None:

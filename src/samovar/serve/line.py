@@ -40,7 +40,6 @@ class Line:
         self._waiting: OrderedDict[object, deque[anyio.Event]] = OrderedDict()
         """By client, the one whose turn is next at the beginning."""
         self.active = 0
-        self._is_drained = anyio.Event()
 
     @property
     def waiting(self) -> int:
@@ -85,19 +84,11 @@ class Line:
         """A turn is over: the next one has it."""
         if not self._waiting:
             self.active -= 1
-            if not self.active:
-                self._is_drained.set()
             return
         client, own = self._waiting.popitem(last=False)
         own.popleft().set()
         if own:
             self._waiting[client] = own
-
-    async def drained(self) -> None:
-        """Returns when nobody is answered or waits."""
-        while self.active:
-            self._is_drained = anyio.Event()
-            await self._is_drained.wait()
 
     def check(self) -> None:
         """Raises AssertionError when the books do not balance."""
