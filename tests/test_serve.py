@@ -55,6 +55,8 @@ class Place:
     folder: Path
     state: Path
     model: Path
+    line: str = ""
+    """What the daemon said when it could be reached."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -102,11 +104,11 @@ class Place:
 
     @contextmanager
     def daemon(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        with self.start("serve", *words) as process:
+        with self.start("serve", *(words if "--port" in words else ("--no-http", *words))) as process:
             assert process.stderr is not None
             try:
-                line = process.stderr.readline()
-                assert "socket" in line, line + process.stderr.read()
+                self.line = process.stderr.readline()
+                assert "socket" in self.line, self.line + process.stderr.read()
                 yield process
             finally:
                 if process.poll() is None:
@@ -235,7 +237,7 @@ def test_a_daemon_with_other_settings_is_not_used_and_a_line_says_so(place: Plac
 
 def test_the_context_that_a_model_is_to_have_goes_with_the_prompt(place: Place) -> None:
     with place.daemon():
-        for context, words in (("256", 1), ("1024", 300)):
+        for context, words in (("256", 1), ("1024", 150)):
             long = ["--var", "thing=" + "x " * words]
             ran = place.run("run", "two.md", "--no-journal", "--context", context, *long)
             assert ran.returncode == 0, ran.stderr

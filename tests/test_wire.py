@@ -152,9 +152,12 @@ async def test_a_cancelled_prompt_has_stopped_at_the_other_end_before_anybody_go
     async with wires(lambda locate: waits) as (connect, _ends):  # type: ignore[arg-type,return-value]
         async with FarExecutor(connect, locate, default_model="m").open("run") as connection:
             with anyio.CancelScope() as scope:
-                await connection.ask(
-                    request("x"), lambda event: isinstance(event, TextGenerated) and scope.cancel()
-                )
+
+                def stop(event: PromptEvent) -> None:
+                    if isinstance(event, TextGenerated):
+                        scope.cancel()
+
+                await connection.ask(request("x"), stop)
             assert scope.cancelled_caught and waits.stopped == 1
         assert waits.closed == 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import EngineLostError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.installing import install_command
 from samovar.executors.daemon import greeting, socket_path
 from samovar.executors.wire import tell
 from samovar.memory import in_words
+from samovar.serve.http_options import PORT, HttpOptions
 from samovar.values import duration_s
 
 STOPS_S = 90.0
@@ -36,28 +39,78 @@ class ServeArguments:
     """By name, None for those that were not given."""
     status: bool = False
     stop: bool = False
+    token: bool = False
+    install: bool = False
+    host: str = "127.0.0.1"
+    port: int | None = None
+    """None: the usual one."""
+    http: bool = True
+    names: tuple[str, ...] = ()
+    tls: tuple[Path, Path] | None = None
+    """A certificate and its key."""
+    insecure: bool = False
     idle: str | None = None
     as_json: bool = False
 
 
 def serve_models(arguments: ServeArguments) -> int:
     """Does what was asked; returns the exit status."""
-    asked = [name for name in ("status", "stop") if getattr(arguments, name)]
+    asked = [name for name in ("status", "stop", "token", "install") if getattr(arguments, name)]
     if len(asked) > 1:
         raise UsageError(f"--{asked[0]} and --{asked[1]} cannot be combined.")
     if arguments.status:
         return _show(arguments)
     if arguments.stop:
         return _stop()
+    if arguments.token:
+        return _show_token()
     if arguments.as_json:
         raise UsageError("--json needs --status.")
+    if arguments.install:
+        from samovar.serve.installing import install
+
+        return install(put)
+    http = _http(arguments)
     from samovar.serve.daemon import ServeOptions, serve
 
     logging.getLogger("samovar.serve").addHandler(_Said())
     settings = settings_for(arguments.settings)
     idle_s = _idle_s(arguments.idle)
-    anyio.run(serve, settings, ServeOptions(idle_s=idle_s, ready=say))
+    anyio.run(serve, settings, ServeOptions(idle_s=idle_s, http=http, ready=say))
     return 0
+
+
+def _show_token() -> int:
+    from samovar.serve.place import own_folder
+    from samovar.serve.token import own_token
+
+    put(own_token(own_folder()) + "\n")
+    return 0
+
+
+def _http(arguments: ServeArguments) -> HttpOptions | None:
+    """Where HTTP is served; None: nowhere. Raises `UsageError`."""
+    if not arguments.http:
+        return None
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
+        if arguments.port is not None or arguments.tls is not None:
+            raise UsageError(f"HTTP needs more packages: {install_command('samovar[serve]')}")
+        say(f"samovar serve: without HTTP, which needs more packages: {install_command('samovar[serve]')}")
+        return None
+    certificate, key = arguments.tls or (None, None)
+    options = HttpOptions(
+        host=arguments.host,
+        port=PORT if arguments.port is None else arguments.port,
+        names=arguments.names,
+        certificate=certificate,
+        key=key,
+    )
+    if not options.is_loopback and certificate is None and not arguments.insecure:
+        raise UsageError(
+            f"At {arguments.host}, other machines would reach it, and anyone on the way could read it all. "
+            "Use --tls CERT KEY, or --insecure if that is meant."
+        )
+    return options
 
 
 def _idle_s(text: str | None) -> float | None:

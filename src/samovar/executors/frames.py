@@ -217,11 +217,11 @@ def _plain(value: object) -> object:
 
 
 @cache
-def _adapter(kind: type[Any]) -> Any:
+def _adapter(name: str) -> Any:
     """Made when it is first needed: making all of them takes a tenth of a second."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter({**_FRAMES, **_EVENTS}[name])
 
 
 def encode(frame: Frame) -> bytes:
@@ -230,10 +230,10 @@ def encode(frame: Frame) -> bytes:
     values: dict[str, Any]
     if isinstance(frame, Heard):
         event = type(frame.event)
-        plain = _adapter(event).dump_python(frame.event, warnings=False)
+        plain = _adapter(event.__name__).dump_python(frame.event, warnings=False)
         values = {"number": frame.number, "kind": event.__name__, "event": plain}
     else:
-        values = _adapter(kind).dump_python(frame, warnings=False)
+        values = _adapter(kind.__name__).dump_python(frame, warnings=False)
     try:
         text = json.dumps(
             {"is": kind.__name__, **values}, ensure_ascii=False, separators=(",", ":"), default=_plain
@@ -263,7 +263,7 @@ def decode(raw: bytes) -> Frame:
         unknown = values.keys() - {one.name for one in fields(kind)}
         if unknown:
             raise BadFrameError(f"{kind.__name__} has no {min(unknown)!r}")
-        frame: Frame = _adapter(kind).validate_python(values)
+        frame: Frame = _adapter(kind.__name__).validate_python(values)
     except (ValidationError, ValueError, TypeError, RecursionError) as error:
         raise BadFrameError(f"{kind.__name__} cannot be read: {str(error)[:500]}") from None
     return frame
@@ -274,7 +274,7 @@ def _heard(values: dict[str, Any]) -> Heard:
     number = values.get("number")
     if event is None or type(number) is not int or values.keys() != {"number", "kind", "event"}:
         raise BadFrameError("Heard is not of any known event")
-    return Heard(number=number, event=_adapter(event).validate_python(values["event"]))
+    return Heard(number=number, event=_adapter(event.__name__).validate_python(values["event"]))
 
 
 class FrameReader:

@@ -205,11 +205,11 @@ class _Peer:
         except SamovarError as error:
             last = Failed.of(frame.number, error)
         except Exception as raised:  # handed on: what is wrong here ends the answer and not the daemon
-            error = alone(raised)
-            if not isinstance(error, SamovarError):
+            why = alone(raised)
+            if not isinstance(why, SamovarError):
                 _log.error("a prompt could not be answered", exc_info=raised)
-                error = EngineError(f"The answer failed inside: {type(error).__name__}: {error}")
-            last = Failed.of(frame.number, error)
+                why = EngineError(f"The answer failed inside: {type(why).__name__}: {why}")
+            last = Failed.of(frame.number, why)
         del self._asked[frame.number]
         self._send(last)
 

@@ -7,6 +7,7 @@ ends on SIGTERM when what is being answered is done, or at once on the second si
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -16,13 +17,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from samovar import __version__, memory
 from samovar.app import budget_bytes
+from samovar.background import alone
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError
 from samovar.executors.daemon import held, peer_uid
@@ -32,8 +35,13 @@ from samovar.executors.table import Locate
 from samovar.executors.wire import GREETING_S, tell
 from samovar.serve.answering import Answering, answer
 from samovar.serve.engines import Engines, engines
+from samovar.serve.http_options import HttpOptions, secure, url_of
 from samovar.serve.line import Line, Queued
-from samovar.serve.place import listening, only_one, own_folder, withdraw
+from samovar.serve.place import listening, listening_at, only_one, own_folder, withdraw
+from samovar.serve.token import own_token
+
+if TYPE_CHECKING:
+    from samovar.serve.http import Http
 
 DRAIN_S = 60.0
 """What is being answered when the daemon is to end has this long."""
@@ -50,9 +58,8 @@ class ServeOptions:
     idle_s: float | None = None
     """It ends when nobody was there for this long; None: never."""
     drain_s: float = DRAIN_S
-    host: str = "127.0.0.1"
-    port: int | None = None
-    """Of HTTP; None: only the socket."""
+    http: HttpOptions | None = None
+    """None: no HTTP, only wires."""
     ready: Callable[[str], None] = field(default=lambda line: None)
     """Called with a line for a person once it can be reached."""
 
@@ -60,8 +67,11 @@ class ServeOptions:
 class Daemon:
     """Mutable: who is there, and whether it is to end."""
 
-    def __init__(self, settings: Settings, options: ServeOptions, made: Engines) -> None:
-        self.settings, self.options = settings, options
+    def __init__(self, settings: Settings, options: ServeOptions, made: Engines, tasks: TaskGroup) -> None:
+        self.settings, self.options, self.tasks = settings, options, tasks
+        self.http: Http | None = None
+        self.token = ""
+        self._making_http = anyio.Lock()
         self.engines = made
         self.line = Line()
         self.started = time.time()
@@ -161,14 +171,55 @@ class Daemon:
             begin = b""
         if begin == MAGIC:
             await self.serve_wire(stream, None)
+        elif begin and self.options.http is not None:
+            connection = peer.dup()
+            await stream.aclose()
+            await self._serve_http(connection, is_trusted=True)
         else:
             await stream.aclose()
+
+    async def accept_http(self, listener: socket.socket, tasks: TaskGroup) -> None:
+        """Takes everybody who comes over TCP."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:  # as many are open as are allowed
+                _log.warning("a client cannot be taken: %s", error)
+                await anyio.sleep(0.5)
+                continue
+            tasks.start_soon(partial(self._serve_http, connection, is_trusted=False), name="answers HTTP")
+
+    async def _serve_http(self, connection: socket.socket, *, is_trusted: bool) -> None:
+        with self._client(None), connection:
+            http = await self._http()
+            try:
+                await http.take(connection, is_trusted=is_trusted)
+            except OSError as error:  # as of TLS: it is gone
+                _log.info("a client is gone: %s", error)
+
+    async def _http(self) -> Http:
+        """Made with the first connection that wants it: a run that draws from here needs none of it."""
+        from samovar.serve.application import application, status_part
+        from samovar.serve.http import Http
+
+        async with self._making_http:
+            if self.http is None:
+                options = self.options.http
+                assert options is not None
+                app = application([status_part(self.figures)], token=self.token, hosts=options.hosts)
+                http = Http(app, secure(options))
+                await self.tasks.start(http.run, name="HTTP")
+                self.http = http
+            return self.http
 
     async def end(self, listener: socket.socket, tasks: TaskGroup) -> None:
         """Waits until it is to end and what is being answered is done, and ends everything."""
         await self.is_over.wait()
         withdraw(listener)
         with anyio.move_on_after(self.options.drain_s):
+            if self.http is not None:
+                await self.http.drain()
             while self._clients:
                 self._has_left = anyio.Event()
                 await self._has_left.wait()
@@ -211,19 +262,32 @@ async def _begin(peer: socket.socket) -> bytes:
 async def opened(settings: Settings, options: ServeOptions) -> AsyncIterator[Daemon]:
     """A daemon that can be reached. Raises `UsageError` if there is one, or no place for one."""
     folder = own_folder()
-    with only_one(folder), listening(folder) as listener:
+    with only_one(folder), listening(folder) as listener, ExitStack() as stack:
+        listener_http, token = None, ""
+        if (http := options.http) is not None:
+            listener_http = stack.enter_context(listening_at(http.host, http.port))
+            token, _ = own_token(folder), secure(http)  # what is wrong with them is said now
         async with engines(settings) as made, anyio.create_task_group() as tasks:
-            daemon = Daemon(settings, options, made)
+            daemon = Daemon(settings, options, made, tasks)
+            if http is not None and listener_http is not None:
+                daemon.token = token
+                tasks.start_soon(daemon.accept_http, listener_http, tasks, name="accepts HTTP")
             tasks.start_soon(daemon.accept, listener, tasks, name="accepts")
             tasks.start_soon(daemon.end, listener, tasks, name="waits for the end")
             tasks.start_soon(daemon.watch_idle, name="watches how long nobody is there")
             tasks.start_soon(daemon.hear_signals, tasks, name="hears signals")
-            options.ready(f"samovar serve: process {os.getpid()}, socket {listener.getsockname()}")
+            lines = f"samovar serve: process {os.getpid()}, socket {listener.getsockname()}"
+            if http is not None and listener_http is not None:
+                lines += f", {url_of(http, listener_http)}"
+            options.ready(lines)
             yield daemon
             await anyio.sleep_forever()
 
 
 async def serve(settings: Settings, options: ServeOptions) -> None:
     """Serves until it is told to end."""
-    async with opened(settings, options):
-        pass
+    try:
+        async with opened(settings, options):
+            pass
+    except ExceptionGroup as errors:
+        raise alone(errors) from None

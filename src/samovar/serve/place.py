@@ -79,6 +79,23 @@ def listening(folder: Path) -> Iterator[socket.socket]:
             withdraw(made)
 
 
+@contextmanager
+def listening_at(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket of TCP. Raises `UsageError` if the address cannot be had."""
+    try:
+        made = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=WAITING
+        )
+    except OSError as error:
+        raise UsageError(
+            f"HTTP cannot be served at {host}, port {port}: {error.strerror}. Choose another --port, or use "
+            "--no-http."
+        ) from None
+    with made:
+        made.setblocking(False)
+        yield made
+
+
 def withdraw(listener: socket.socket) -> None:
     """Nobody finds the socket any more: who comes now answers for himself."""
     with suppress(OSError):  # it is withdrawn already
