@@ -7,6 +7,7 @@ import io
 import json
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,17 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def rows_of(bench: Bench, said: str, given: Mapping[str, object] | None = None, front: str = FRONT) -> Rows:
+def rows_of(
+    bench: Bench,
+    said: str,
+    given: Mapping[str, object] | None = None,
+    front: str = FRONT,
+    results: Path | None = None,
+) -> Rows:
     workflow = bench.write("w", ONE, 'A: Log "${name} ${nick}"', front=front)
     run, given = RunnerSettings(settings=Settings()), given or {}
-    file = open_row_file(said, texts=texts_of(workflow), of_files=of_files(workflow, given))
+    parameters = of_files(workflow, given)
+    file = open_row_file(said, texts=texts_of(workflow), of_files=parameters, results=results)
     return Rows(file=file, workflow=workflow, given=given, settings=Settings(), run=run)
 
 
@@ -150,13 +158,32 @@ def test_a_pattern_gives_each_file_to_the_parameter_that_takes_files(bench: Benc
     assert rows.count() == 2
     assert [row.values for row in rows.file] == [{"paper": "a.txt"}, {"paper": "b.txt"}]
     assert [row.where for row in rows_of(bench, "**/*.txt", {"name": "n"}).file][-1] == "sub/c.txt"
-    assert rows_of(bench, "nothing/*", {"name": "n"}).count() == 0
+    with pytest.raises(UsageError, match="no file matches the pattern 'nothing/"):
+        rows_of(bench, "nothing/*", {"name": "n"})
     one = rows_of(bench, "*.txt", front="parameters: [{name: name, required: true}, {name: note}]")
     assert one.file.parameter == "name"
     two = "parameters: [{name: name, type: file}, {name: note, type: file}]"
     with pytest.raises(UsageError, match=r"can be: name, note\. Name it"):
         rows_of(bench, "*.txt", front=two)
     assert rows_of(bench, "note=*.txt", front=two).file.parameter == "note"
+    Path("noet=1.txt").write_text("x")
+    assert rows_of(bench, "noet=*.txt", {"name": "n"}).count() == 1, "a file may be called like that"
+
+
+@pytest.mark.parametrize("said", ["papre=*.txt", "papre=a.txt", "papre=r.csv"])
+def test_a_misspelt_parameter_of_a_pattern_is_named_with_the_nearest(bench: Bench, said: str) -> None:
+    Path("a.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"no parameter 'papre' that takes files\. Did you mean 'paper'\?"):
+        rows_of(bench, said)
+
+
+def test_the_file_that_results_go_to_is_not_a_row(bench: Bench) -> None:
+    for name in ("a.txt", "out.txt"):
+        Path(name).write_text("x")
+    rows = rows_of(bench, "*.txt", {"name": "n"})
+    assert [row.where for row in replace(rows.file, results=Path("out.txt"))] == ["a.txt"]
+    with pytest.raises(UsageError, match="no file matches"):
+        rows_of(bench, "out*", {"name": "n"}, results=Path("out.txt"))
 
 
 @pytest.mark.parametrize("said", ["r.json", "rows", "missing.csv", "a.txt"])

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NoReturn
 
 import anyio
@@ -18,7 +19,7 @@ from samovar.actions.outside import ThisMachine
 from samovar.app import App, budget_bytes, open_app, open_library
 from samovar.cli.driving import Signals
 from samovar.cli.keeping import keeping_for
-from samovar.cli.row_output import open_output
+from samovar.cli.row_output import check_output, open_output
 from samovar.cli.row_progress import RowProgress
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.run_setup import given_variables, route_log, run_settings
@@ -79,8 +80,12 @@ def run_rows(arguments: RunArguments) -> int:
     run = run_settings(arguments, settings, workflow, library)
     with limited(settings.value_bytes):
         given = given_variables(arguments, workflow)
+        check_output(arguments.rows.out, rows=Path(str(arguments.rows.each)))
         file = open_row_file(
-            str(arguments.rows.each), texts=texts_of(workflow), of_files=of_files(workflow, given)
+            str(arguments.rows.each),
+            texts=texts_of(workflow),
+            of_files=of_files(workflow, given),
+            results=arguments.rows.out,
         )
         rows = Rows(file=file, workflow=workflow, given=given, settings=settings, run=run)
         total, first = rows.count(), rows.first()
