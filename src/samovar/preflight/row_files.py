@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from samovar.errors import UsageError, nearest
-from samovar.expressions.formats import column_names, json_of
+from samovar.errors import TooLargeError, UsageError, nearest
+from samovar.expressions.formats import NotJsonError, column_names, json_of
 from samovar.preflight.row_lines import lines_of
 from samovar.values import VALUE_BYTES
 
@@ -90,9 +90,13 @@ class RowFile:
             where = f"{self.said}:{number}"
             try:
                 value = json_of(line)
+            except NotJsonError as error:
+                message = f"This line is not JSON: {error.what}.{_of_list(line)}"
+                raise RowError(f"{where}:{error.column}", message) from None
+            except TooLargeError as error:
+                raise RowError(where, error.message) from None
             except ValueError as error:
-                why = str(error).replace(" in line 1, column", " in column")
-                raise RowError(where, f"This line is not JSON: {why}.{_of_list(line)}") from None
+                raise RowError(where, f"This line cannot be read: {error}.") from None
             if not isinstance(value, dict):
                 expected = 'A row is an object on one line, as in {"name": "Ann"}.'
                 raise RowError(where, f"{expected}{_of_list(line)}")
