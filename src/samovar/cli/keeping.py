@@ -109,7 +109,7 @@ def keeping_for(
         try:
             journal = stack.enter_context(open_journal(settings))
             if arguments.shows and arguments.begun_as is None:
-                _greet(journal, settings, workflow)
+                _greet(journal, settings, workflow, is_for_rows=arguments.rows.each is not None)
         except (JournalError, UsageError) as error:
             if must:
                 raise
@@ -137,7 +137,7 @@ def _check_wait(arguments: RunArguments, how: str) -> None:
         raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
 
 
-def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
+def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow, *, is_for_rows: bool) -> None:
     """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
     if not journal.is_there:
         if not is_named(settings):
@@ -150,12 +150,18 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
     if workflow.path is None:
         return
     last = journal.newest(current_folder() / workflow.path)
-    if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
-        where = journal_option(settings.journal_file)
-        is_waiting = last.status is RunStatus.WAITING
-        state = "waits for an answer" if is_waiting else "was interrupted"
-        verb = "answer" if is_waiting else "resume"
-        say(f"samovar: the last run of this workflow {state}: `samovar {verb} {last.id}{where}` continues it")
+    if last is None or last.status not in (RunStatus.INTERRUPTED, RunStatus.WAITING):
+        return
+    where = journal_option(settings.journal_file)
+    if last.status is RunStatus.WAITING:
+        how = f"waits for an answer: `samovar answer {last.id}{where}` continues it"
+    elif journal.head(last.id).row is None:
+        how = f"was interrupted: `samovar resume {last.id}{where}` continues it"
+    elif is_for_rows:  # which it is about to do, if they are the same
+        return
+    else:
+        how = "was one of many rows, which were interrupted: the same command with --each continues them"
+    say(f"samovar: the last run of this workflow {how}")
 
 
 def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
