@@ -19,6 +19,7 @@ from samovar.cli.run_arguments import KEPT, RunArguments
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.durations import lasting
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
 from samovar.journal.leases import LEASE_S
@@ -113,7 +114,7 @@ def _free(journal: Journal, found: RunSummary, *, cancelled: bool) -> RunSummary
         raise UsageError(f"Run {found.id} is over ({found.status}).")
     left_s = found.until_s - time.time()
     if found.status is RunStatus.RUNNING and left_s > 0:
-        say(f"samovar: {found.owner} may still drive the run; waiting {left_s:.0f} s")
+        say(f"samovar: {found.owner} may still drive the run; waiting {lasting(left_s)}")
         time.sleep(min(left_s, LEASE_S))  # a clock that was set back makes it no longer
         found = journal.summary(found.id)
     if found.status is RunStatus.RUNNING:

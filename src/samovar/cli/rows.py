@@ -28,6 +28,7 @@ from samovar.cli.trusting import allower, settings_for
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.events import Event, Warned
 from samovar.folders import current_folder
 from samovar.generation import TokenCounts
@@ -228,4 +229,4 @@ class _Many:
                 f"{tokens.evaluated:,} tokens evaluated, {tokens.reused:,} reused, "
                 f"{tokens.generated:,} generated"
             )
-        say(f"samovar: {'; '.join(parts)}; {progress.elapsed_s():.1f} s")
+        say(f"samovar: {'; '.join(parts)}; {lasting(progress.elapsed_s())}")

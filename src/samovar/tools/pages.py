@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from samovar.actions.tools import ToolResult, failed, refused
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.tools.page_line import Connect, InsideError, PageLine
 
 MOST_BYTES = 2_000_000
@@ -93,7 +94,7 @@ def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_co
         inside = getattr(error, "reason", None)
         if isinstance(inside, InsideError):
             return refused(f"{inside} Do without it.")
-        why = f"it took longer than {WHOLE_S:g} s" if line.is_cut else str(error)[:300]
+        why = f"it took longer than {lasting(WHOLE_S)}" if line.is_cut else str(error)[:300]
         return failed(f"The page cannot be fetched: {why}.")
     if coding.strip().lower() not in ("", "identity"):  # which nobody asked for, and which may be a bomb
         return failed(f"The page is packed ({coding[:50]}), which is not read.")
