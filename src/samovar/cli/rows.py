@@ -187,7 +187,7 @@ class _Many:
             keeping=self._keeping,
             retries_failed=arguments.rows.retry_failed,
         )
-        signals = Signals(runner, machine.groups)
+        signals = Signals(runner, machine.groups, self._continued)
         try:
             with signals.listen():
                 await runner.run(self._rows.tasks(self._prepared, self._keys))
@@ -212,11 +212,13 @@ class _Many:
         if progress.failed and self._keys is not None and not arguments.quiet:
             say("samovar: the same command with --retry-failed does the failed rows again")
         if outcome.signal is not None:
-            goes_on = "the same command continues" if self._keys else "the same command begins again"
             rows = counted(progress.total, "row", grouped=True)
-            say(f"samovar: stopped after {progress.done:,} of {rows}; {goes_on}")
+            say(f"samovar: stopped after {progress.done:,} of {rows}; {self._continued()}")
             return 128 + outcome.signal
         return 1 if progress.failed else 0
+
+    def _continued(self) -> str:
+        return "the same command continues" if self._keys else "the same command begins again"
 
     def _say_counts(self, progress: RowProgress) -> None:
         failed, before, tokens = progress.failed, progress.done - progress.ran, self._outcome.tokens

@@ -26,10 +26,12 @@ def lasting(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimate, in one unit: `40 s`, `3 min`, `2.5 h`."""
+    """An estimate, or how long ago something was, in one unit: `40 s`, `3 min`, `2.5 h`, `3 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < HOURS_S else f"{seconds / 86400:.0f} days"
 
 
 def so_far(seconds: float) -> str:

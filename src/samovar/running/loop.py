@@ -251,10 +251,10 @@ class Loop:
                     if past.spending is not frame.spending:
                         raise
                     end = End(ending=Ending.LIMITED, error=RunError.of(past))
-            if limit.cancelled_caught:
+            if own_s is not None and limit.cancelled_caught:
                 message = f"{named} took longer than its limit of {lasting(own_s)}."
                 raise TimedOutError(message, place=child.place)
-        if timeout.cancelled_caught:
+        if child.timeout_s is not None and timeout.cancelled_caught:
             raise TimedOutError(f"{named} took longer than {lasting(child.timeout_s)}.", place=child.place)
         return end
 

@@ -202,7 +202,7 @@ class _Driven:
         try:
             with self.outside.clock.move_on_after(left_s) as limit:
                 end = await loop.drive(frame)
-            if not limit.cancelled_caught:
+            if self.limits.duration_s is None or not limit.cancelled_caught:
                 return end
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
