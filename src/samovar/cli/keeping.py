@@ -99,11 +99,11 @@ def keeping_for(
     `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
     """
     if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
-        _check_wait(arguments, "are not kept")
+        _check_wait(arguments, settings)
         yield None
         return
     if settings.journal == "outline" and arguments.begun_as is None:
-        _check_wait(arguments, "are kept in outline only")
+        _check_wait(arguments, settings)
     must = arguments.begun_as is not None or is_named(settings) or settings.wait
     with ExitStack() as stack:
         try:
@@ -131,10 +131,18 @@ def keeping_for(
         )
 
 
-def _check_wait(arguments: RunArguments, how: str) -> None:
+def _check_wait(arguments: RunArguments, settings: Settings) -> None:
     """Raises `UsageError` if the run is to be left waiting, and could not continue."""
-    if arguments.settings.get("wait"):
-        raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
+    if not arguments.settings.get("wait"):
+        return
+    if arguments.no_journal:
+        raise UsageError(
+            "--wait and --no-journal cannot be combined: a run that waits continues from the journal."
+        )
+    raise UsageError(
+        f'--wait needs runs that are kept whole, and the setting `journal` is "{settings.journal}" here. Set '
+        'it to "full", as with SAMOVAR_JOURNAL=full before the command.'
+    )
 
 
 def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow, *, is_for_rows: bool) -> None:
@@ -196,30 +204,16 @@ def journal_option(file: object) -> str:
     return "" if file is None else f" --journal {shlex.quote(str(file))}"
 
 
-def say_kept(run: str, journal: object, *, waits: bool) -> None:
-    """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
-    where = journal_option(journal)
-    if waits:
-        say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
-    else:
-        say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
+def kept_words(run: str, journal: object) -> str:
+    """How a run that is kept continues. `journal`: what `--journal` named."""
+    return f"the run is kept; continue it with `samovar resume {run}{journal_option(journal)}`"
 
 
-def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
-    """The run that is meant; without a name the newest of all, or of those that can continue.
-
-    Raises `NotFoundError`, and `UsageError` if it may be several.
-    """
-    if run is not None:
-        with suppress(NotFoundError):  # it may be a part of an id
-            return journal.summary(run)
-    runs = list(journal.runs(most=None if run is not None or can_go_on else 1))
-    if run is None:
-        newest = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
-        if newest is None:
-            what = "unfinished run" if can_go_on else "run"
-            raise UsageError(f"There is no {what} in the journal. `samovar runs` lists the kept runs.")
-        return newest
+def find_run(journal: Journal, run: str) -> RunSummary:
+    """The run that is meant. Raises `NotFoundError`, and `UsageError` if it may be several."""
+    with suppress(NotFoundError):  # it may be a part of an id
+        return journal.summary(run)
+    runs = list(journal.runs())
     found = [one for one in runs if run in one.id]
     if not found:
         raise NotFoundError("run", run, (one.id for one in runs))
