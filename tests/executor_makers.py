@@ -34,7 +34,7 @@ from samovar.executors.local import LocalExecutor
 from samovar.executors.table import Locate, OnFetchProgress, Parts, member
 from samovar.executors.wire import Connect
 from samovar.generation import Message, Options
-from samovar.serve.answering import Answering, EmbeddingExecutor, answer
+from samovar.serve.answering import AnsweredWith, EmbeddingExecutor, answer
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from tests.endpoint import Behaviour, ScriptedServer, served
@@ -117,7 +117,7 @@ async def far(tiny: Path) -> AsyncIterator[Rig]:
 def answered_by(make: Callable[[Locate], EmbeddingExecutor], tasks: TaskGroup) -> Connect:
     """Wires of this process, whose other ends are answered by what `make` gives."""
     hello = Hello(version=__version__, pid=os.getpid())
-    answering = Answering(hello=hello, make=make, tell=_says_nothing)
+    answering = AnsweredWith(hello=hello, make=make, tell=_says_nothing)
 
     async def connect() -> ByteStream:
         here, there = socket.socketpair()

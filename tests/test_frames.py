@@ -20,7 +20,6 @@ from samovar.errors import ContextError, NotFoundError, Place, RateLimitError, S
 from samovar.executors import frames
 from samovar.executors.base import EmbedRequest, PromptReply, PromptRequest
 from samovar.executors.frames import (
-    Answered,
     Ask,
     BadFrameError,
     Cancel,
@@ -30,7 +29,8 @@ from samovar.executors.frames import (
     Forget,
     Frame,
     FrameReader,
-    Heard,
+    FullReply,
+    Happened,
     Hello,
     decode,
     encode,
@@ -74,8 +74,8 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     built(Embed, number=NUMBERS, request=built(EmbedRequest), spec=SPECS),
     built(Forget, number=NUMBERS),
     built(Cancel, number=NUMBERS),
-    built(Heard, number=NUMBERS, event=st.one_of(*map(built, frames._EVENTS.values()))),
-    built(Answered, number=NUMBERS, reply=built(PromptReply)),
+    built(Happened, number=NUMBERS, event=st.one_of(*map(built, frames._EVENTS.values()))),
+    built(FullReply, number=NUMBERS, reply=built(PromptReply)),
     built(Failed, number=NUMBERS, attributes=st.dictionaries(TEXT, JSON, max_size=3)),
 )
 
@@ -174,6 +174,6 @@ def test_an_error_of_no_known_class_is_one_all_the_same() -> None:
 
 def test_a_peer_cannot_name_a_class_that_is_not_an_error() -> None:
     event = TextGenerated(piece="x")
-    raw = encode(Heard(number=1, event=event))[4:].replace(b"TextGenerated", b"PromptRequest")
+    raw = encode(Happened(number=1, event=event))[4:].replace(b"TextGenerated", b"PromptRequest")
     with pytest.raises(BadFrameError):
         decode(raw)

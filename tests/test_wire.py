@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio.abc import ByteStream, UNIXSocketStream
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar import __version__
@@ -23,13 +23,13 @@ from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ContextError, EngineError, EngineLostError, NotFoundError, UsageError
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.far import FarExecutor
-from samovar.executors.frames import MAGIC, Ask, Forget, Heard, Hello, encode
+from samovar.executors.frames import MAGIC, Ask, Forget, Happened, Hello, encode
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
 from samovar.executors.wire import Connect, tell
 from samovar.generation import FinishReason, Message, PromptEvent, TextGenerated
 from samovar.serve import answering
-from samovar.serve.answering import Answering, EmbeddingExecutor, answer
+from samovar.serve.answering import AnsweredWith, EmbeddingExecutor, answer
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 
@@ -86,7 +86,7 @@ async def wires(
                     raise UsageError(f"Nothing is called {what}.")
                 return {"is": "well"}
 
-            known = Answering(hello=hello, make=made, tell=told, most_frame_bytes=100_000)
+            known = AnsweredWith(hello=hello, make=made, tell=told, most_frame_bytes=100_000)
 
             async def connect() -> ByteStream:
                 here, there = socket.socketpair()
@@ -299,7 +299,7 @@ BAD = st.one_of(
     st.sampled_from(
         [
             MAGIC + encode(Forget(number=1, session="x")),  # which has not said who it is
-            MAGIC + HELLO + encode(Heard(number=1, event=TextGenerated(piece="x"))),
+            MAGIC + HELLO + encode(Happened(number=1, event=TextGenerated(piece="x"))),
             MAGIC + HELLO + struct.pack(">I", 100_001),
             b"GET / HTTP/1.1\r\n\r\n",
         ]
@@ -307,6 +307,8 @@ BAD = st.one_of(
 )
 
 
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(st.lists(BAD, min_size=50, max_size=50))
 def test_what_cannot_be_understood_is_let_go_and_nothing_is_held(many: list[bytes]) -> None:
     async def main() -> None:

@@ -22,7 +22,7 @@ from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelError, ModelFetchError
 from samovar.executors.base import Embedder, Executor
-from samovar.files import exists
+from samovar.executors.finding import find_daemon
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
@@ -30,7 +30,6 @@ from samovar.models.devices import DeviceChoice
 from samovar.models.reference import Reference, parse_reference
 from samovar.models.store import Store
 from samovar.models.stores import Stores
-from samovar.projects.places import SOCKET, serve_folder
 
 # What a command that only reads files does not need is imported where it is used.
 if TYPE_CHECKING:
@@ -132,16 +131,6 @@ def budget_bytes(settings: Settings) -> int:
     if settings.budget_bytes is not None:
         return settings.budget_bytes
     return int(memory.available_bytes() * BUDGET_SHARE)
-
-
-def find_daemon(settings: Settings) -> tuple[RunningDaemon | None, str | None]:
-    """The daemon that answers for these settings; and the line about one that does not, if there is one."""
-    folder = None if settings.daemon == "off" else serve_folder()
-    if folder is None or not exists(folder / SOCKET):
-        return None, None
-    from samovar.executors.daemon import running_daemon
-
-    return running_daemon(settings)
 
 
 def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:

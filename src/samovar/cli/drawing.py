@@ -5,10 +5,11 @@ Above: `run.py`, `rows.py` and `chatting.py`. Below: the app, which finds the da
 
 from __future__ import annotations
 
-from samovar.app import budget_bytes, find_daemon
+from samovar.app import budget_bytes
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.config import Settings
+from samovar.executors.finding import find_daemon
 
 
 def room_bytes(settings: Settings) -> int:

@@ -19,7 +19,7 @@ from samovar.background import beside
 from samovar.engines.base import ModelSpec
 from samovar.errors import EngineLostError, SamovarError
 from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.frames import Answered, Ask, BadFrameError, Embed, Embedded, Forget, Frame
+from samovar.executors.frames import Ask, BadFrameError, Embed, Embedded, Forget, Frame, FullReply
 from samovar.executors.table import Locate
 from samovar.executors.wire import Connect, Wire, lost
 from samovar.generation import Embeddings, Message, ModelFetching, PromptEvent
@@ -125,7 +125,7 @@ class FarConnection:
             if request.session is not None:
                 await stack.enter_async_context(self._turns.setdefault(request.session, anyio.Lock()))
             wire, frame = await self._asked(request, sent, spec, on_event)
-            if not isinstance(frame, Answered):
+            if not isinstance(frame, FullReply):
                 raise lost("it did not give an answer")
             self._note(request, frame.reply, wire)
         return frame.reply

@@ -111,7 +111,7 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Happened:
     """Something happens while a prompt is answered."""
 
     number: int
@@ -119,7 +119,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class FullReply:
     """A prompt is answered."""
 
     number: int
@@ -152,7 +152,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Confirmed:
     """What was wanted is done."""
 
     number: int
@@ -197,7 +197,7 @@ class Failed:
         return error
 
 
-Frame = Hello | Ask | Embed | Forget | Cancel | Tell | Heard | Answered | Embedded | Done | Failed
+Frame = Hello | Ask | Embed | Forget | Cancel | Tell | Happened | FullReply | Embedded | Confirmed | Failed
 _FRAMES: Mapping[str, type[Any]] = {one.__name__: one for one in Frame.__args__}
 
 
@@ -228,7 +228,7 @@ def encode(frame: Frame) -> bytes:
     """The frame behind its length. Raises `BadFrameError` for one that is too long or cannot be JSON."""
     kind = type(frame)
     values: dict[str, Any]
-    if isinstance(frame, Heard):
+    if isinstance(frame, Happened):
         event = type(frame.event)
         plain = _adapter(event.__name__).dump_python(frame.event, warnings=False)
         values = {"number": frame.number, "kind": event.__name__, "event": plain}
@@ -258,7 +258,7 @@ def decode(raw: bytes) -> Frame:
     if kind is None:
         raise BadFrameError("it does not say which kind of frame it is")
     try:
-        if kind is Heard:
+        if kind is Happened:
             return _heard(values)
         unknown = values.keys() - {one.name for one in fields(kind)}
         if unknown:
@@ -269,12 +269,12 @@ def decode(raw: bytes) -> Frame:
     return frame
 
 
-def _heard(values: dict[str, Any]) -> Heard:
+def _heard(values: dict[str, Any]) -> Happened:
     event = _EVENTS.get(str(values.get("kind")))
     number = values.get("number")
     if event is None or type(number) is not int or values.keys() != {"number", "kind", "event"}:
-        raise BadFrameError("Heard is not of any known event")
-    return Heard(number=number, event=_adapter(event.__name__).validate_python(values["event"]))
+        raise BadFrameError("Happened is not of any known event")
+    return Happened(number=number, event=_adapter(event.__name__).validate_python(values["event"]))
 
 
 class FrameReader:

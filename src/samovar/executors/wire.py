@@ -24,11 +24,11 @@ from samovar.executors.frames import (
     MAGIC,
     BadFrameError,
     Cancel,
-    Done,
+    Confirmed,
     Failed,
     Frame,
     FrameReader,
-    Heard,
+    Happened,
     Hello,
     Tell,
     encode,
@@ -138,7 +138,7 @@ class Wire:
                 try:
                     await self._send_raw(raw)
                     async for frame in comes:
-                        if isinstance(frame, Heard):
+                        if isinstance(frame, Happened):
                             on_event(frame.event)
                             continue
                         is_over = True
@@ -159,7 +159,7 @@ class Wire:
         with anyio.move_on_after(GIVING_BACK_S, shield=True), suppress(SamovarError):
             await self._send_raw(encode(Cancel(number=number)))
             async for frame in comes:
-                if not isinstance(frame, Heard):
+                if not isinstance(frame, Happened):
                     return
 
     async def end(self) -> None:
@@ -193,7 +193,7 @@ async def tell(stream: ByteStream, what: str) -> dict[str, object]:
     wire, _ = await Wire.greeted(stream, any_version=True)
     async with beside(listens=wire.listen):
         frame = await wire.ask(lambda number: Tell(number=number, what=what), _nobody)
-    return dict(frame.told) if isinstance(frame, Done) else {}
+    return dict(frame.told) if isinstance(frame, Confirmed) else {}
 
 
 def _nobody(event: PromptEvent) -> None:

@@ -12,10 +12,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
-from samovar.app import find_daemon, open_app, open_library
+from samovar.app import open_app, open_library
 from samovar.config import settings_known
 from samovar.engines.scripted import Script
 from samovar.errors import UsageError
+from samovar.executors.finding import find_daemon
 from samovar.folders import current_folder
 from samovar.projects.opening import uncounted
 from samovar.python.api import Samovar

@@ -22,18 +22,18 @@ from samovar.errors import EngineError, SamovarError, UsageError
 from samovar.executors.base import Connection, Embedder, Executor, forget
 from samovar.executors.frames import (
     MAGIC,
-    Answered,
     Ask,
     BadFrameError,
     Cancel,
-    Done,
+    Confirmed,
     Embed,
     Embedded,
     Failed,
     Forget,
     Frame,
     FrameReader,
-    Heard,
+    FullReply,
+    Happened,
     Hello,
     Tell,
     encode,
@@ -55,7 +55,7 @@ class EmbeddingExecutor(Executor, Embedder, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
+class AnsweredWith:
     """What a peer is answered with."""
 
     hello: Hello
@@ -68,7 +68,7 @@ class Answering:
     """Once it is set, each peer is let go when all that it asked is answered."""
 
 
-async def answer(stream: ByteStream, answering: Answering) -> None:
+async def answer(stream: ByteStream, answering: AnsweredWith) -> None:
     """Answers one peer until it is gone, or says what cannot be read.
 
     The stream is closed when all that the run held is given back.
@@ -86,7 +86,7 @@ async def answer(stream: ByteStream, answering: Answering) -> None:
 class _Peer:
     """One wire's other end. Mutable: what it asks, and what is unsent; `keeps` has its connection."""
 
-    def __init__(self, stream: ByteStream, answering: Answering, keeps: KeepsOpen[Connection]) -> None:
+    def __init__(self, stream: ByteStream, answering: AnsweredWith, keeps: KeepsOpen[Connection]) -> None:
         self._tasks: TaskGroup
         self._stream, self._answering, self._keeps = stream, answering, keeps
         self._reader = FrameReader(answering.most_frame_bytes)
@@ -216,11 +216,11 @@ class _Peer:
     async def _answered(self, frame: Ask | Embed | Forget | Tell) -> Frame:
         number = frame.number
         if isinstance(frame, Tell):
-            return Done(number=number, told=await self._answering.tell(frame.what))
+            return Confirmed(number=number, told=await self._answering.tell(frame.what))
         if isinstance(frame, Forget):
             for connection in self._keeps.all():
                 await forget(connection, frame.session)
-            return Done(number=number)
+            return Confirmed(number=number)
         self._specs[frame.spec.reference] = frame.spec
         model = frame.spec.reference
         if isinstance(frame, Embed):
@@ -230,6 +230,6 @@ class _Peer:
         kept = await self._keeps.opened("run", lambda: self._executor.open(self._run))
 
         def heard(event: PromptEvent) -> None:
-            self._send(Heard(number=number, event=event))
+            self._send(Happened(number=number, event=event))
 
-        return Answered(number=number, reply=await kept.asked(lambda: kept.it.ask(request, heard)))
+        return FullReply(number=number, reply=await kept.asked(lambda: kept.it.ask(request, heard)))

@@ -1,7 +1,7 @@
 """The application that HTTP clients of the daemon speak to: its routes, and what is open while it lives.
 
 Above: `daemon.py`, which makes it with the first connection that wants it. Below: `http_checks.py`, which is
-around it, and whoever has routes. Each of those is a `Part`.
+around it, and whoever has routes. Each of those is a `HttpPart`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from samovar.serve.http_checks import Application, Checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class HttpPart:
     """Routes, and what has to be open for them."""
 
     routes: Sequence[BaseRoute]
     running: Callable[[], AbstractAsyncContextManager[Any]] = field(default=nullcontext)
 
 
-def status_part(figures: Callable[[], Awaitable[dict[str, Any]]]) -> Part:
+def status_part(figures: Callable[[], Awaitable[dict[str, Any]]]) -> HttpPart:
     """How the daemon is, as `samovar serve --status --json` has it."""
 
     async def status(request: Request) -> JSONResponse:
         return JSONResponse(await figures())
 
-    return Part(routes=(Route("/status", status, methods=["GET"]),))
+    return HttpPart(routes=(Route("/status", status, methods=["GET"]),))
 
 
-def application(parts: Sequence[Part], *, token: str, hosts: tuple[str, ...]) -> Application:
+def application(parts: Sequence[HttpPart], *, token: str, hosts: tuple[str, ...]) -> Application:
     """All parts, behind the checks."""
 
     @asynccontextmanager

@@ -33,10 +33,10 @@ from samovar.executors.far import FarExecutor
 from samovar.executors.frames import MAGIC, Hello
 from samovar.executors.table import Locate
 from samovar.executors.wire import GREETING_S, tell
-from samovar.serve.answering import Answering, answer
+from samovar.serve.answering import AnsweredWith, answer
 from samovar.serve.engines import Engines, engines
 from samovar.serve.http_options import HttpOptions, secure, url_of
-from samovar.serve.line import Line, Queued
+from samovar.serve.line import Queued, WaitingLine
 from samovar.serve.place import listening, listening_at, only_one, own_folder, withdraw
 from samovar.serve.token import own_token
 
@@ -73,7 +73,7 @@ class Daemon:
         self.token = ""
         self._making_http = anyio.Lock()
         self.engines = made
-        self.line = Line()
+        self.line = WaitingLine()
         self.started = time.time()
         self.budget = budget_bytes(settings)
         self.is_over = anyio.Event()
@@ -105,7 +105,7 @@ class Daemon:
             budget_bytes=self.budget,
         )
         with self._client(pid):
-            known = Answering(hello=hello, make=self.executor, tell=self.tell, is_over=self.is_over)
+            known = AnsweredWith(hello=hello, make=self.executor, tell=self.tell, is_over=self.is_over)
             await answer(stream, known)
 
     def _client(self, pid: int | None) -> ExitStack:
@@ -122,7 +122,7 @@ class Daemon:
         return stack
 
     async def tell(self, what: str) -> dict[str, Any]:
-        """See `Answering.tell`."""
+        """See `AnsweredWith.tell`."""
         if what == "how":
             return await self.figures()
         if what == "stop":

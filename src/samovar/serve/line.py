@@ -32,7 +32,7 @@ MOST_WAITING = 1024
 RETRY_AFTER_S = 5.0
 
 
-class Line:
+class WaitingLine:
     """Use as `async with line.turn(client)`."""
 
     def __init__(self, most_active: int = MOST_ACTIVE, most_waiting: int = MOST_WAITING) -> None:
@@ -100,7 +100,7 @@ class Queued:
     """See `executors.base.Executor`: one client's prompts, each in its turn."""
 
     def __init__(
-        self, executor: EmbeddingExecutor, line: Line, why_lost: Callable[[], Awaitable[str]]
+        self, executor: EmbeddingExecutor, line: WaitingLine, why_lost: Callable[[], Awaitable[str]]
     ) -> None:
         """`why_lost`: says how the worker ended."""
         self.name = executor.name

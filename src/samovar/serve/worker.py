@@ -27,7 +27,7 @@ from samovar.executors.frames import Hello
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import Locate
 from samovar.python.figures import model_object
-from samovar.serve.answering import Answering, answer
+from samovar.serve.answering import AnsweredWith, answer
 
 WIRE, END = b"w", b"e"
 """What is said over the socket: here is a wire; end when nothing is being answered any more."""
@@ -84,7 +84,7 @@ async def _serve(control: socket.socket, settings: Settings) -> None:
                 return
 
 
-def _answering(app: App) -> Answering:
+def _answering(app: App) -> AnsweredWith:
     def make(locate: Locate) -> LocalExecutor:
         return LocalExecutor(app.sessions, locate, default_model="")
 
@@ -94,7 +94,7 @@ def _answering(app: App) -> Answering:
         return figures(app)
 
     hello = Hello(version=__version__, pid=os.getpid(), budget_bytes=app.pool.budget_bytes)
-    return Answering(hello=hello, make=make, tell=tell)
+    return AnsweredWith(hello=hello, make=make, tell=tell)
 
 
 def figures(app: App) -> dict[str, Any]:
