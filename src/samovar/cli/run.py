@@ -70,6 +70,11 @@ def run_workflow(arguments: RunArguments) -> int:
         check_secrets(arguments.begun_as, prepared.variables)
     hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
+    if arguments.dry_run and arguments.origin is not None:
+        from samovar.cli.foreseeing import foresee
+
+        origin = arguments.origin
+        return foresee(prepared, library, settings, run, origin, as_json=arguments.as_json)
     if arguments.dry_run:
         from samovar.cli.dry_run import dry_run
 
