@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.kept_drawing import in_time, svg_of, target_of, text_of
-from samovar.cli.kept_files import read_run, write_file
+from samovar.cli.kept_drawing import svg_of, target_of, text_of
+from samovar.cli.kept_files import Output, read_run
 from samovar.cli.output import json_text
-from samovar.cli.showing import visible
+from samovar.cli.showing import in_time, visible
 from samovar.memory import in_words
 from samovar.running.kept_wire import memory_curve
 
@@ -34,9 +34,10 @@ _TEMPLATE = Path(__file__).with_name("run_page.html")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
-def write_page(settings: Mapping[str, Any], run: str, path: Path) -> int:
+def write_page(settings: Mapping[str, Any], run: str, out: Output) -> int:
     """Writes the page of a run, and returns the exit status."""
-    write_file(path, page_of(read_run(settings, run)))
+    out.check()
+    out.write(page_of(read_run(settings, run)))
     return 0
 
 

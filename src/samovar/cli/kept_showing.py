@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from samovar.cli.kept_drawing import in_time, target_of, text_of
+from samovar.cli.kept_drawing import target_of, text_of
 from samovar.cli.kept_files import read_run
+from samovar.cli.kept_states import MARKS
 from samovar.cli.output import json_text, write_json
-from samovar.cli.showing import shown, visible
+from samovar.cli.showing import in_time, shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import NotFoundError, UsageError
 from samovar.errors.counting import counted
@@ -32,7 +33,6 @@ SHORT_LINES = 3
 """Of a prompt or an answer, if the run is shown as a whole and has many visits."""
 MANY_VISITS = 20
 """From here on, prompts of a whole run are cut short; `--state` and `--visit` show them in full."""
-MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…", "cancelled": "■"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

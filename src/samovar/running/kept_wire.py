@@ -98,7 +98,6 @@ def _step(one: KeptStep) -> Object:
 def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Object:
     """One visit. `run`: how the run is, which says what a visit without an outcome is."""
     outcome, intent = one.outcome, one.intent
-    begun = "running" if run is RunStatus.RUNNING else "interrupted"
     wire: Object = {
         "number": intent.number,
         "path": intent.key.path,
@@ -106,12 +105,19 @@ def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Obj
         "visit": intent.key.nth,
         "verb": intent.verb,
         "entered_at": intent.entered_at,
-        "status": begun if outcome is None else _status(outcome),
+        "status": _begun(run) if outcome is None else _status(outcome),
     }
     if outcome is None:
         return wire
     told = _outcome(outcome)
     return wire | (named(told) if outcome.is_concealed else told)
+
+
+def _begun(run: RunStatus) -> str:
+    """How a visit is that has begun, and of which nothing else is known."""
+    if run in (RunStatus.RUNNING, RunStatus.WAITING):
+        return str(run)
+    return "cancelled" if run.is_over and run is not RunStatus.UNKEPT else "interrupted"
 
 
 def visit_key(one: Mapping[str, Any]) -> VisitKey:
