@@ -8,14 +8,15 @@ that a drawing needs: nothing else of it reaches a page.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from samovar.actions import parse_action
+from samovar.cli.drawable import Drawable, drawable, drawing_of
 from samovar.cli.kept_states import MARKS, Reached, own_state, reached
-from samovar.cli.pictures import PLAIN_TEXT, drawing_of, mermaid_of
+from samovar.cli.pictures import PLAIN_TEXT
 from samovar.cli.showing import in_time, shown
 from samovar.cli.terminal import say
 from samovar.errors import SamovarError
@@ -74,12 +75,13 @@ def text_of(run: Object) -> str | None:
     workflow = workflow_of(run)
     if workflow is None:
         return None
-    lines = [workflow.diagram.rstrip()]
     forks = set(workflow.forks) | {fork.join for fork in workflow.forks.values()}
-    for name, state in reached(run, workflow).items():
-        if name in workflow.states and name not in forks and name not in workflow.composites:
-            lines.append(f'state "{MARKS[state.status]} {name}{_figures(state)}" as {name}')
-    return drawing_of("\n".join(lines) + "\n")
+    labels = {
+        name: f"{MARKS[state.status]} {name}{_figures(state)}"
+        for name, state in reached(run, workflow).items()
+        if name not in forks and name not in workflow.composites
+    }
+    return drawing_of(workflow.diagram, labels)
 
 
 def _figures(state: Reached) -> str:
@@ -103,23 +105,18 @@ def svg_of(run: Object) -> str | None:
     workflow = workflow_of(run)
     if workflow is None:
         return None
-    source = mermaid_of(workflow.diagram)
+    found = drawable(workflow.diagram)
     try:
         import mermaidx
     except ImportError:  # an optional package: the page has the text then
         return None
     try:
-        drawn = str(mermaidx.render(source, config=PLAIN_TEXT).svg())
+        drawn = str(mermaidx.render(found.text, config=PLAIN_TEXT).svg())
         root = ElementTree.fromstring(drawn)
     except Exception as error:  # the library raises what its parts raise: the page has the text then
         say(f"samovar: the diagram is not drawn but written: {' '.join(shown(str(error)).split())}")
         return None
-    arrows = [
-        (found["source"], found["target"])
-        for line in source.splitlines()
-        if (found := _ARROW.search(line.strip()))
-    ]
-    clean = _Marked(run, workflow, arrows, _edges(root)).clean(root)
+    clean = _Marked(run, workflow, found, _edges(root)).clean(root)
     return None if clean is None else ElementTree.tostring(clean, encoding="unicode")
 
 
@@ -133,11 +130,11 @@ def _edges(root: ElementTree.Element) -> list[str]:
 class _Marked:
     """Copies of a drawing's elements, with classes of our own."""
 
-    def __init__(
-        self, run: Object, workflow: Workflow, arrows: Sequence[tuple[str, str]], edges: Sequence[str]
-    ) -> None:
+    def __init__(self, run: Object, workflow: Workflow, found: Drawable, edges: Sequence[str]) -> None:
         """`edges`: as many as there are arrows, or none of them is marked."""
+        self._names = {id: name for name, id in found.ids.items()}
         self._reached = reached(run, workflow)
+        arrows = list(self._arrows(found.text))
         taken = {(_end(one["from"], workflow), _end(one["to"], workflow)) for one in run["steps"]}
         begun = self._reached.keys() | {one for one, _ in taken}
         self._taken = {
@@ -146,6 +143,12 @@ class _Marked:
             if len(edges) == len(arrows)
             if arrow in taken or (arrow[0] == "[*]" and arrow[1] in begun)
         }
+
+    def _arrows(self, text: str) -> Iterator[tuple[str, str]]:
+        """The names at the ends of each arrow."""
+        for line in text.splitlines():
+            if arrow := _ARROW.search(line.strip()):
+                yield (self._names.get(arrow["source"], "[*]"), self._names.get(arrow["target"], "[*]"))
 
     def clean(self, element: ElementTree.Element) -> ElementTree.Element | None:
         """The element as a page may have it; None: it may not."""
@@ -183,7 +186,7 @@ class _Marked:
             return "note"
         if "node" in classes or "statediagram-cluster" in classes:
             found = _NODE.search(element.get("id", ""))
-            state = found[1] if found else ""
+            state = self._names.get(found[1], "") if found else ""
             kind = "node" if "node" in classes else "cluster"
             return f"{kind} {self._reached[state].status}" if state in self._reached else kind
         known = {**dict.fromkeys(("state-start", "state-end", "outer-path"), "dot"), "background": "back"}

@@ -117,9 +117,12 @@ def _show(listed: Sequence[RunSummary], kept: Sequence[RunSummary]) -> None:
     for is_short, headings in _LAYOUTS:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in headings:
-            is_figure = heading in ("took", "visits", "tokens")
-            justify = "right" if is_figure else "left"
-            table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading != "workflow")
+            table.add_column(
+                heading,
+                justify="right" if heading in ("took", "visits", "tokens") else "left",
+                overflow="fold",
+                no_wrap=heading != "workflow",
+            )
         for one in listed:
             cells = _cells(one) | ({"run": short[one.id]} if is_short else {})
             table.add_row(*(cells[heading] for heading in headings))
