@@ -55,7 +55,7 @@ def imported(folder: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["pictures", "openai", "anthropic", "acp", "mcp"]),
+        ("src", ["pictures", "openai", "anthropic", "acp", "mcp", "serve"]),
         ("examples", []),
         ("scripts", ["test"]),
         ("tests", ["test"]),

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "samovar"
 LAYERS = (
     "__main__",
     "cli",
+    "serve",
     "testing",
     "python",
     "preflight",
@@ -23,6 +24,7 @@ LAYERS = (
     "app",
     "tools",
     "actions",
+    "dialects",
     "executors",
     "serving",
     "engines",
@@ -46,7 +48,7 @@ LAYERS = (
 )
 """From the top to the foot: everything that stands in the package's folder."""
 
-DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
+DOORS = {"__main__", "cli", "serve", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {
     "checks",
     "running",
@@ -58,7 +60,7 @@ WORKFLOW_HALF = {
     "expressions",
     "journal",
 }
-WAIST = {"executors"}
+WAIST = {"dialects", "executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {
     "config",
