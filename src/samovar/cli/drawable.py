@@ -15,15 +15,14 @@ from typing import Any
 
 from samovar.language.diagram import Diagram, Node
 from samovar.language.mermaid import parse_diagram
+from samovar.language.mermaid_hints import KEYWORDS
 
 HEADER = "stateDiagram-v2"
 _INDENT = "    "
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 _NOTE = re.compile(r"note\b(?!.*[:\"])", re.IGNORECASE)
-_WORDS = re.compile(
-    r"as$|acc|class|click|default|direction|end|hide|href|linkstyle|note|root|scale|state|style|title", re.I
-)
-"""How the words begin that Mermaid, or whoever draws it, may read as something else than a name."""
+_WORDS = KEYWORDS | {"direction", "end", "hide", "root", "title"}
+"""Words that Mermaid, or whoever draws it, may read as something else than a name."""
 _DECLARED = re.compile(r"\s*state\s+", re.IGNORECASE)
 _TITLED = re.compile(r'(\s*state\s+)"([^"]*)"\s+as\s+(\w+)\s*\{', re.IGNORECASE)
 
@@ -56,7 +55,7 @@ def drawable(diagram: str) -> Drawable:
 
 def _ids(nodes: Mapping[str, Node]) -> dict[str, str]:
     """An id for each state: its name, unless that may be read as something else."""
-    ids = {name: name for name in nodes if re.fullmatch(r"\w+", name) and not _WORDS.match(name)}
+    ids = {name: name for name in nodes if re.fullmatch(r"(?!__)\w+", name) and name.lower() not in _WORDS}
     for name in nodes.keys() - ids.keys():
         wanted = "s_" + re.sub(r"\W+", "_", name)
         while wanted in ids.values():

@@ -17,6 +17,7 @@ from typing import Any
 
 from samovar.cli.kept_drawing import svg_of, target_of, text_of
 from samovar.cli.kept_files import Output, read_run
+from samovar.cli.kept_showing import DONE, TEXT_OF
 from samovar.cli.output import json_text
 from samovar.cli.showing import in_time, visible
 from samovar.memory import in_words
@@ -56,6 +57,8 @@ def page_of(run: Object) -> str:
         "value": _text,
         "clean": _clean,
         "target": target_of,
+        "done": lambda kind: DONE.get(kind, kind),
+        "text_of": lambda kind: TEXT_OF.get(kind, "text:"),
     }
     svg = svg_of(run)
     span = _Span.of(run)

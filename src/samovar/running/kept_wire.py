@@ -17,6 +17,7 @@ from samovar.journal.base import (
     KeptEnd,
     KeptStep,
     KeptVisit,
+    Performed,
     RunHead,
     RunStatus,
     RunSummary,
@@ -136,6 +137,10 @@ def _outcome(outcome: VisitOutcome) -> Object:
         "memory_bytes": outcome.memory_bytes,
         "loads": [{"model": one.model, "duration_s": one.duration_s} for one in outcome.loads],
     }
+    if outcome.performed:
+        wire["performed"] = [_performed(one) for one in outcome.performed]
+    if outcome.origin is not None:
+        wire["taken_from"] = outcome.origin
     if outcome.value is not NOTHING:
         wire["value"] = plain(outcome.value)
     if outcome.error is not None:
@@ -152,6 +157,17 @@ def _outcome(outcome: VisitOutcome) -> Object:
             "options": given_options_to_wire(figures.options),
             "cost": figures.cost,
         }
+    return wire
+
+
+def _performed(one: Performed) -> Object:
+    wire: Object = {"kind": one.kind, "what": one.what}
+    if one.folder:
+        wire["folder"] = one.folder
+    if one.environment:
+        wire["environment"] = dict(one.environment)
+    if one.text is not None:
+        wire["text"] = one.text
     return wire
 
 
