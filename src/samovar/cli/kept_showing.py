@@ -164,7 +164,7 @@ def _details(run: Object, one: Object, *, is_short: bool) -> Iterator[str]:
 
 def _performed(run: Object, done: Object, *, is_short: bool) -> Iterator[str]:
     """What was done outside of the run; the folder only if it is not the one that the run was started in."""
-    yield from _block(DONE.get(done["kind"], done["kind"]), done["what"], is_short=is_short)
+    yield from _block(DONE.get(done["kind"]) or done["kind"], done["what"], is_short=is_short)
     if done.get("folder", run["folder"]) != run["folder"]:
         yield f"    in {done['folder']}"
     for name, value in done.get("environment", {}).items():
