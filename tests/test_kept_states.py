@@ -83,11 +83,11 @@ async def test_what_has_not_ended_is_neither_drawn_nor_shown_as_done(
     run, how = told(journal, "r1"), UNFINISHED[status]
     assert [one["status"] for one in run["states"]] == ["success", how]
     drawing = str(text_of(run))
-    assert "✓ Note 1.0 s" in drawing and "✓ Ask" not in drawing and "✓ Last" not in drawing
+    assert "✓ Note 1 s" in drawing and "✓ Ask" not in drawing and "✓ Last" not in drawing
     mark = {"interrupted": "… Ask interrupted", "waiting": "? Ask waiting", "cancelled": "■ Ask"}[how]
     assert mark in drawing and "0 ms" not in drawing
     assert show_run(given(journal), "r1", Narrowed(), as_json=False) == 0
-    assert f"2  Ask  ask  after 2.00 s, {how}" in capsys.readouterr().out
+    assert f"2  Ask  ask  after 2 s, {how}" in capsys.readouterr().out
     page = page_of(run)
     assert f'<b class="{how}">2 Ask</b>' in page and f'class="{how}"><title>2  Ask: {how}</title>' in page
 
@@ -128,7 +128,7 @@ async def test_items_are_drawn_in_their_composite_and_sub_workflows_are_not_draw
     ]
     run = {"workflow": "w", "path": path, "sources": {path: text}, "states": states, "steps": []}
     drawing = str(text_of(run))
-    assert "✗ Ask ×2 2.0 s" in drawing and "✓ Note" not in drawing and "✓ Last" not in drawing
+    assert "✗ Ask ×2 2 s" in drawing and "✓ Note" not in drawing and "✓ Last" not in drawing
 
 
 # Names ------------------------------------------------------------------------------------------------------
@@ -250,7 +250,8 @@ async def test_a_terminal_gets_what_matters_most_and_no_name_is_cut(
     status, seen = on_terminal(tmp_path, "runs", "--journal", "j.db", environment=there)
     heading, *lines = [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in seen.splitlines()]
     assert status == 0 and max(map(len, [heading, *lines])) <= columns
-    assert heading.split() == ["run", "workflow", "status", "started", "took", "visits", "tokens"][:headings]
+    found, every = heading.split(), ["run", "workflow", "status", "started", "took", "visits", "tokens"]
+    assert len(found) >= headings and found == every[: len(found)]
     names = " ".join(" ".join(lines).replace("interrupted", " ").split())
     assert "5ce75253" in names and all(word in names for word in NAME.split())
 

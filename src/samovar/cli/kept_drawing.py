@@ -17,9 +17,10 @@ from samovar.actions import parse_action
 from samovar.cli.drawable import Drawable, drawable, drawing_of
 from samovar.cli.kept_states import MARKS, Reached, own_state, reached
 from samovar.cli.pictures import PLAIN_TEXT
-from samovar.cli.showing import in_time, shown
+from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.errors import SamovarError
+from samovar.errors.durations import lasting
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
 
@@ -87,7 +88,7 @@ def text_of(run: Object) -> str | None:
 def _figures(state: Reached) -> str:
     """How often a run was in a state, for how long together, and whether it still is."""
     count = f" ×{state.visits}" if state.visits > 1 else ""
-    time = f" {in_time(state.time_s)}" if state.time_s is not None else ""
+    time = f" {lasting(state.time_s)}" if state.time_s is not None else ""
     return f"{count}{time}" if state.is_finished else f"{count}{time} {state.status}"
 
 

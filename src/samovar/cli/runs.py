@@ -21,11 +21,12 @@ from samovar.cli.console import make_console
 from samovar.cli.keeping import open_journal
 from samovar.cli.kept_files import age_s
 from samovar.cli.output import write_json
-from samovar.cli.showing import in_time, shown
+from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import summary_to_wire
 
@@ -100,7 +101,7 @@ _LAYOUTS = (
     (True, ("run", "workflow", "status")),
 )
 """Columns of the table, the widest first, and whether ids are short: a terminal gets the first that fits."""
-_NAME = 30
+_NAME = 24
 """Characters of a workflow's name that are in one line as long as there is a column left to be left out."""
 _ENDLESS = 10_000
 """Characters of a line that no table of runs fills."""
@@ -141,7 +142,7 @@ def _cells(one: RunSummary) -> dict[str, str]:
         "workflow": shown(one.workflow),
         "status": str(one.status),
         "started": f"{datetime.fromtimestamp(one.started_at):%Y-%m-%d %H:%M}",
-        "took": in_time(took_s),
+        "took": lasting(took_s),
         "visits": str(one.visits),
         "tokens": str(one.tokens.generated),
     }

@@ -50,14 +50,3 @@ def visible(text: str) -> str:
 def is_shown(one: str) -> bool:
     """Blanks of any width are, and what joins letters and pictures to one: scripts and emoji need it."""
     return one.isprintable() or one in "\n\t\u200c\u200d" or category(one) == "Zs"
-
-
-def in_time(time_s: float) -> str:
-    """A duration, in few characters."""
-    if time_s < 1:
-        return f"{time_s * 1000:.0f} ms"
-    if time_s < 60:
-        return f"{time_s:.1f} s"
-    minutes, seconds = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
