@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from samovar.actions import parse_action
 from samovar.cli.drawable import Drawable, drawable, drawing_of
-from samovar.cli.kept_states import MARKS, Reached, own_state, reached
+from samovar.cli.kept_states import MARKS, ReachedState, own_state, reached
 from samovar.cli.pictures import PLAIN_TEXT
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
@@ -85,7 +85,7 @@ def text_of(run: Object) -> str | None:
     return drawing_of(workflow.diagram, labels)
 
 
-def _figures(state: Reached) -> str:
+def _figures(state: ReachedState) -> str:
     """How often a run was in a state, for how long together, and whether it still is."""
     count = f" ×{state.visits}" if state.visits > 1 else ""
     time = f" {lasting(state.time_s)}" if state.time_s is not None else ""

@@ -32,7 +32,7 @@ _ITEM = re.compile(r"(?P<body>[^/]+?)(?:#\d+)?\[\d+\]/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
+class ReachedState:
     """What became of a state that a run was in."""
 
     status: str
@@ -57,7 +57,7 @@ def own_state(path: str, workflow: Workflow) -> str | None:
     return path if path in workflow.states else None
 
 
-def reached(run: Object, workflow: Workflow) -> dict[str, Reached]:
+def reached(run: Object, workflow: Workflow) -> dict[str, ReachedState]:
     """The states that a run was in, by name."""
     visits: dict[str, list[Object]] = {}
     for one in run["states"]:
@@ -65,23 +65,23 @@ def reached(run: Object, workflow: Workflow) -> dict[str, Reached]:
         if name is not None:
             visits.setdefault(name, []).append(one)
     found = {name: _of(ones) for name, ones in visits.items()}
-    found |= {name: Reached(status="success") for name in _passed(run, workflow) - found.keys()}
+    found |= {name: ReachedState(status="success") for name in _passed(run, workflow) - found.keys()}
     for name in workflow.composites.keys() & found.keys() - visits.keys():
-        found[name] = Reached(status=_of_composite(name, workflow, found))
+        found[name] = ReachedState(status=_of_composite(name, workflow, found))
     return found
 
 
-def _of_composite(name: str, workflow: Workflow, found: Mapping[str, Reached]) -> str:
+def _of_composite(name: str, workflow: Workflow, found: Mapping[str, ReachedState]) -> str:
     """What became of a composite that was entered: what became of the states within it."""
     inner = (workflow.composites[name] & found.keys()) - {name, exit_of(name)}
     status = min((found[one].status for one in inner), key=_ORDER.index, default="success")
     return "success" if exit_of(name) in found and status not in UNFINISHED else status
 
 
-def _of(visits: list[Object]) -> Reached:
+def _of(visits: list[Object]) -> ReachedState:
     status = min((one["status"] for one in visits), key=_ORDER.index)
     times = [one["duration_s"] for one in visits if "duration_s" in one]
-    return Reached(status=status, visits=len(visits), time_s=sum(times) if times else None)
+    return ReachedState(status=status, visits=len(visits), time_s=sum(times) if times else None)
 
 
 def _passed(run: Object, workflow: Workflow) -> set[str]:
