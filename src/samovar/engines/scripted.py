@@ -31,7 +31,7 @@ from samovar.engines.least import least_json
 from samovar.engines.markers import Markers
 from samovar.engines.scripted_calls import prompt_text, reader_of, with_call
 from samovar.engines.scripted_words import vector_of, words
-from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.errors import ClosedError, ContextError, UnmetError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
 from samovar.values import Record
@@ -187,6 +187,10 @@ class ScriptedModel:
         if hasattr(waiting, "__await__"):
             await waiting
 
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        self._check_open()
+        return len(words(prompt_text(messages, options)))
+
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         tokens = [words(prefix + text) for text in texts]
         self._check_texts(tokens)
@@ -203,7 +207,7 @@ class ScriptedModel:
         self._check_open()
         for number, some in enumerate(tokens, start=1):
             if not some:
-                raise EngineError(
+                raise UnmetError(
                     f"Text {number} is empty, and there is no word for an empty text. Leave it out."
                 )
         check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)
