@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from samovar.dialects.asking import Service
-from samovar.dialects.base import Limits, ModelApi, ModelEntry
+from samovar.dialects.base import ApiLimits, ModelApi, ModelEntry
 from samovar.dialects.routes import routes
 from samovar.engines.base import Engine, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
@@ -30,7 +30,7 @@ from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 
 WAIT_S = 60.0
-LIMITS = Limits()
+LIMITS = ApiLimits()
 
 
 @dataclass(kw_only=True)
@@ -77,7 +77,7 @@ async def served(
     *,
     model: Path | None = None,
     context_tokens: int = 4096,
-    limits: Limits = LIMITS,
+    limits: ApiLimits = LIMITS,
     pause: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[Served]:
     """`model`: the file of one for the real engine; without it the script answers."""

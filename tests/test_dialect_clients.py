@@ -167,8 +167,6 @@ async def test_a_client_that_closes_its_stream_stops_the_generation(tiny_model: 
 async def test_a_client_that_gives_up_waiting_stops_the_generation(tiny_model: Path) -> None:
     async with anthropic_client(model=tiny_model) as (client, api):
         with anyio.move_on_after(0.5):
-            await client.messages.create(
-                model="tiny", messages=USER, max_tokens=3900, extra_body={"seed": 3}
-            )
+            await client.messages.create(model="tiny", messages=USER, max_tokens=3900, extra_body={"seed": 3})
         await api.until(lambda: api.service.statistics().answering == 0)
         await api.until(lambda: api.leases == 0)

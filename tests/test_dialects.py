@@ -11,17 +11,21 @@ from typing import Any
 import anyio
 import pytest
 
-from samovar.dialects.base import Limits
+from samovar.dialects.base import ApiLimits
 from samovar.engines.scripted_calls import call_text
 from tests.model_api import Served, served
 
 pytestmark = pytest.mark.anyio
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "one two three"}]}
+CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "one two three"}]}
 RESPONSE = {"model": "tiny", "input": "one two three"}
 MESSAGES = {**CHAT, "max_tokens": 50}
-PATHS = {"/v1/chat/completions": CHAT, "/v1/responses": RESPONSE, "/v1/messages": MESSAGES}
+PATHS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSE,
+    "/v1/messages": MESSAGES,
+}
 
 
 async def body_of(api: Served, path: str, body: Any, status: int = 200, **more: Any) -> dict[str, Any]:
@@ -371,7 +375,7 @@ async def test_what_a_model_says_ends_no_line_of_a_stream() -> None:
 
 
 async def test_a_body_that_is_too_large_is_refused() -> None:
-    async with served(limits=Limits(body_bytes=1000)) as api:
+    async with served(limits=ApiLimits(body_bytes=1000)) as api:
         for path, body in PATHS.items():
             long = json.loads(json.dumps(body).replace("one two three", "one " * 500))
             await body_of(api, path, long, 413)
@@ -379,7 +383,7 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
 
 async def test_a_stream_that_waits_says_that_it_is_there() -> None:
     gate = anyio.Event()
-    async with served("one", pause=gate.wait, limits=Limits(ping_s=0.01)) as api, api.http as http:
+    async with served("one", pause=gate.wait, limits=ApiLimits(ping_s=0.01)) as api, api.http as http:
         pings: list[str] = []
 
         async def let_go() -> None:

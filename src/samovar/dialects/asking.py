@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from samovar.dialects.base import Asked, ModelApi
-from samovar.dialects.conversations import Conversations, Said
-from samovar.dialects.failures import Failure, RefusedError, refused
+from samovar.dialects.base import ApiRequest, ModelApi
+from samovar.dialects.conversations import ClientConversations, SaidBefore
+from samovar.dialects.failures import ApiFailure, ApiRefusedError, refused
 from samovar.errors import UnmetError
 from samovar.executors.base import (
     Counter,
@@ -46,7 +46,7 @@ class Service:
     def __init__(self, api: ModelApi) -> None:
         self.api = api
         self._tasks: TaskGroup | None = None
-        self._conversations: dict[tuple[str, int], Conversations] = {}
+        self._conversations: dict[tuple[str, int], ClientConversations] = {}
         self._answering = 0
 
     @asynccontextmanager
@@ -65,14 +65,14 @@ class Service:
         held = sum(one.held for one in self._conversations.values())
         return ApiStatistics(answering=self._answering, held=held)
 
-    def known(self, scope: Mapping[str, Any], session: str) -> Said | None:
+    def known(self, scope: Mapping[str, Any], session: str) -> SaidBefore | None:
         """What was said up to an answer that this client may go on from."""
         client = self.api.client_of(scope)
         found = (one.known(session) for (whose, _), one in self._conversations.items() if whose == client)
         return next((said for said in found if said is not None), None)
 
-    async def ask(self, scope: Mapping[str, Any], asked: Asked, on_event: OnPromptEvent) -> PromptReply:
-        """Raises `RefusedError`, and what `Connection.ask` raises."""
+    async def ask(self, scope: Mapping[str, Any], asked: ApiRequest, on_event: OnPromptEvent) -> PromptReply:
+        """Raises `ApiRefusedError`, and what `Connection.ask` raises."""
         conversations = self._of(self.api.client_of(scope), asked.entry.executor or self.api.executor)
         self._answering += 1
         try:
@@ -88,25 +88,25 @@ class Service:
             self._answering -= 1
         if reply.finish_reason in (FinishReason.CANCELLED, FinishReason.TIMEOUT):
             message = "The answer was given up before its end: the model was closed or took too long."
-            raise RefusedError(
-                Failure(status=503, message=message, kind="overloaded", retry_after_s=1.0, may_pass=True)
+            raise ApiRefusedError(
+                ApiFailure(status=503, message=message, kind="overloaded", retry_after_s=1.0, may_pass=True)
             )
         return replace(reply, calls=reply.calls[:1]) if asked.one_call else reply
 
-    def _of(self, client: str, executor: Executor) -> Conversations:
+    def _of(self, client: str, executor: Executor) -> ClientConversations:
         if self._tasks is None:
-            raise RefusedError(
-                Failure(status=503, message="The server is not running.", kind="overloaded", may_pass=True)
+            raise ApiRefusedError(
+                ApiFailure(status=503, message="The server is not running.", kind="overloaded", may_pass=True)
             )
         key = (client, id(executor))
         if key not in self._conversations:
             idle = [key for key, one in self._conversations.items() if not one.held and not one.remembers]
             for one in idle:
                 del self._conversations[one]
-            self._conversations[key] = Conversations(executor, self.api.limits, self._tasks)
+            self._conversations[key] = ClientConversations(executor, self.api.limits, self._tasks)
         return self._conversations[key]
 
-    async def count(self, asked: Asked) -> int:
+    async def count(self, asked: ApiRequest) -> int:
         """The tokens of a prompt."""
         executor = asked.entry.executor or self.api.executor
         if not isinstance(executor, Counter):

@@ -1,7 +1,7 @@
 """What the dialects share: the models that clients may name, the limits, and what a client asks for.
 
 Above: the dialects, one or more files each, and `serve/`, which makes a `ModelApi`. Below: the waist. A
-dialect turns a body into an `Asked`, and the events and the reply of the waist into its own words.
+dialect turns a body into an `ApiRequest`, and the events and the reply of the waist into its own words.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from samovar.dialects.failures import Failure, RefusedError
+from samovar.dialects.failures import ApiFailure, ApiRefusedError
 from samovar.errors import nearest
 from samovar.executors.base import Executor
 from samovar.generation import Message, Options
@@ -42,7 +42,7 @@ class ModelEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ApiLimits:
     """What one client may take."""
 
     body_bytes: int = 32_000_000
@@ -75,11 +75,11 @@ class ModelApi:
     """The id of the model for requests that name none, and for names that are known to mean any."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names that clients may use, and the ids that they mean."""
-    limits: Limits = field(default_factory=Limits)
+    limits: ApiLimits = field(default_factory=ApiLimits)
     client_of: Client = _anyone
 
     def entry(self, name: str | None, *, embeds: bool = False, stands_for_any: bool = False) -> ModelEntry:
-        """The model of that name. Raises `RefusedError`.
+        """The model of that name. Raises `ApiRefusedError`.
 
         `stands_for_any`: a name that there is not means the default model.
         """
@@ -87,23 +87,27 @@ class ModelApi:
         if not name:
             name = self.default_model or ""
             if name not in entries:
-                raise RefusedError(Failure(message="You must provide a model parameter.", param="model"))
+                raise ApiRefusedError(
+                    ApiFailure(message="You must provide a model parameter.", param="model")
+                )
         found = entries.get(name) or entries.get(self.aliases.get(name, ""))
         if found is None and stands_for_any and self.default_model is not None:
             found = entries.get(self.default_model)
         if found is None:
             message = f"The model {name[:200]!r} does not exist.{nearest(name[:200], entries)}"
-            raise RefusedError(
-                Failure(status=404, message=message, code="model_not_found", param="model", kind="not_found")
+            raise ApiRefusedError(
+                ApiFailure(
+                    status=404, message=message, code="model_not_found", param="model", kind="not_found"
+                )
             )
         if not (found.embeds if embeds else found.answers):
             cannot = "cannot embed texts" if embeds else "cannot answer prompts"
-            raise RefusedError(Failure(message=f"The model {found.id!r} {cannot}.", param="model"))
+            raise ApiRefusedError(ApiFailure(message=f"The model {found.id!r} {cannot}.", param="model"))
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ApiRequest:
     """What a client asks for, in the waist's words."""
 
     entry: ModelEntry

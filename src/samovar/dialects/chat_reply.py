@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from samovar.dialects.failures import Failure
-from samovar.dialects.http import Event, Writer
+from samovar.dialects.failures import ApiFailure
+from samovar.dialects.http import Event, ReplyWriter
 from samovar.dialects.openai_shape import error_of, prompt_tokens
 from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts, ToolCall
@@ -21,8 +21,8 @@ _REASONS: Mapping[FinishReason, str] = {
 }
 
 
-class ChatWriter(Writer):
-    """See `http.Writer`."""
+class ChatWriter(ReplyWriter):
+    """See `http.ReplyWriter`."""
 
     def __init__(self, id: str, model: str, *, includes_usage: bool = False) -> None:
         self._id, self._model, self._includes_usage = id, model, includes_usage
@@ -55,7 +55,7 @@ class ChatWriter(Writer):
             yield Event(data=body)
         yield Event(data="[DONE]")
 
-    def failed(self, failure: Failure) -> Iterable[Event]:
+    def failed(self, failure: ApiFailure) -> Iterable[Event]:
         yield Event(data={"error": error_of(failure)})
         yield Event(data="[DONE]")
 

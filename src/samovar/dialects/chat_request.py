@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from samovar.dialects.asking import new_id
-from samovar.dialects.base import Asked, ModelApi
+from samovar.dialects.base import ApiRequest, ModelApi
 from samovar.dialects.failures import refused
-from samovar.dialects.http import Body, Part, schema_text
+from samovar.dialects.http import BodyPart, RequestBody, schema_text
 from samovar.dialects.openai_shape import (
     check_known,
     check_only,
@@ -30,24 +30,24 @@ HINT = "Taken; has no effect."
 NOT_HERE = "Refused, unless it is what it would be anyway."
 
 
-class ContentPart(Part):
+class ContentPart(BodyPart):
     type: str
     text: str | None = None
     refusal: str | None = None
 
 
-class CalledFunction(Part):
+class CalledFunction(BodyPart):
     name: str = Field(min_length=1, max_length=128)
     arguments: str = ""
 
 
-class ChatCall(Part):
+class ChatCall(BodyPart):
     id: str = Field(min_length=1, max_length=200)
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
-class ChatMessage(Part):
+class ChatMessage(BodyPart):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
@@ -56,41 +56,41 @@ class ChatMessage(Part):
     tool_call_id: str | None = None
 
 
-class OfferedFunction(Part):
+class OfferedFunction(BodyPart):
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
 
-class ChatTool(Part):
+class ChatTool(BodyPart):
     type: Literal["function"]
     function: OfferedFunction
 
 
-class NamedFunction(Part):
+class NamedFunction(BodyPart):
     name: str
 
 
-class ChosenTool(Part):
+class ChosenTool(BodyPart):
     type: Literal["function"]
     function: NamedFunction
 
 
-class JsonSchema(Part):
+class JsonSchema(BodyPart):
     name: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class ResponseFormat(Part):
+class ResponseFormat(BodyPart):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
-class StreamOptions(Part):
+class StreamOptions(BodyPart):
     include_usage: bool | None = None
 
 
-class ChatRequest(Body):
+class ChatRequest(RequestBody):
     """The body of `POST /v1/chat/completions`."""
 
     model: str | None = Field(
@@ -145,8 +145,8 @@ class ChatRequest(Body):
     user: str | None = Field(None, description=HINT)
     verbosity: str | None = Field(None, description=HINT)
 
-    def asked(self, api: ModelApi) -> Asked:
-        """Raises `RefusedError`."""
+    def asked(self, api: ModelApi) -> ApiRequest:
+        """Raises `ApiRefusedError`."""
         check_known(self)
         check_only(self, _ONLY)
         entry = api.entry(self.model)
@@ -166,7 +166,7 @@ class ChatRequest(Body):
             schema=self._schema(),
             think=think_of(self.reasoning_effort),
         )
-        return Asked(
+        return ApiRequest(
             entry=entry,
             messages=messages,
             options=options,
@@ -202,7 +202,7 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 
 
 def chosen(choice: str | ChosenTool | None, tools: tuple[ToolDefinition, ...]) -> str:
-    """Which tools are called, as the waist says it. Raises `RefusedError`."""
+    """Which tools are called, as the waist says it. Raises `ApiRefusedError`."""
     if choice is None or isinstance(choice, str):
         if choice == "required" and not tools:
             raise refused("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
@@ -211,7 +211,7 @@ def chosen(choice: str | ChosenTool | None, tools: tuple[ToolDefinition, ...]) -
 
 
 def named(name: str, tools: tuple[ToolDefinition, ...]) -> str:
-    """A tool that is to be called. Raises `RefusedError` if it is not offered."""
+    """A tool that is to be called. Raises `ApiRefusedError` if it is not offered."""
     if name in ("auto", "none", "required") or all(one.name != name for one in tools):
         raise refused(f"The tool {name[:100]!r} is not among 'tools'.", "tool_choice")
     return name

@@ -2,9 +2,9 @@
 
 Above: `asking.py`. Below: the waist. An answer is remembered with the messages that led to it. A request
 whose messages begin like that is asked as a copy of that conversation, so that only what is new is evaluated;
-two requests may go on from the same answer. The conversations are named ones of one connection for each client,
-which is open while one of them is held: `Limits.claim_s` after its last use it ends, and what was evaluated
-for it stays as long as there is room.
+two requests may go on from the same answer. They are named conversations of one connection for each client,
+which is open while one of them is held: `ApiLimits.claim_s` after its last use it ends, and what was
+evaluated for it stays as long as there is room.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from samovar.background import alone
-from samovar.dialects.base import Asked, Limits
+from samovar.dialects.base import ApiLimits, ApiRequest
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
 from samovar.generation import FinishReason, Message
 
@@ -30,7 +30,7 @@ _log = logging.getLogger("samovar.dialects")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class SaidBefore:
     """A conversation up to one of its answers."""
 
     session: str
@@ -64,20 +64,20 @@ def _arguments(text: str) -> str:
         return text
 
 
-class Conversations:
+class ClientConversations:
     """Those of one client with one executor. Mutable: what is remembered, and what is held open."""
 
     def __init__(
         self,
         executor: Executor,
-        limits: Limits,
+        limits: ApiLimits,
         tasks: TaskGroup,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`tasks`: has the task that keeps the connection open."""
         self._executor, self._limits, self._tasks, self._clock = executor, limits, tasks, clock
-        self._said: OrderedDict[str, Said] = OrderedDict()
+        self._said: OrderedDict[str, SaidBefore] = OrderedDict()
         """By id, the one used last at the end."""
         self._by_digest: dict[bytes, str] = {}
         self._characters = 0
@@ -98,12 +98,12 @@ class Conversations:
         """Whether a client may still go on from something."""
         return bool(self._said)
 
-    def known(self, session: str) -> Said | None:
+    def known(self, session: str) -> SaidBefore | None:
         """What was said up to the answer with this id, if a client may go on from it."""
         said = self._said.get(session)
         return said if said is not None and said.is_kept else None
 
-    async def ask(self, asked: Asked, on_event: OnPromptEvent) -> PromptReply:
+    async def ask(self, asked: ApiRequest, on_event: OnPromptEvent) -> PromptReply:
         """Answers it, and remembers the answer. Raises as `Connection.ask` does."""
         model = asked.entry.reference or asked.entry.id
         request = PromptRequest(
@@ -143,23 +143,23 @@ class Conversations:
                 self._held.move_to_end(request.session, last=False)
         return reply
 
-    def _source(self, model: str, messages: tuple[Message, ...]) -> Said | None:
+    def _source(self, model: str, messages: tuple[Message, ...]) -> SaidBefore | None:
         """The longest conversation that these messages go on from."""
-        found: Said | None = None
+        found: SaidBefore | None = None
         for digest in list(digests(model, messages))[:-1]:
             found = self._said.get(self._by_digest.get(digest, "")) or found
         if found is not None:
             self._said.move_to_end(found.session)
         return found
 
-    def _remember(self, asked: Asked, request: PromptRequest, reply: PromptReply) -> None:
+    def _remember(self, asked: ApiRequest, request: PromptRequest, reply: PromptReply) -> None:
         said = Message(role="assistant", content=reply.text)
         if reply.parts:
             said = Message.of_parts("assistant", reply.parts)
         own = (*request.messages, replace(said, calls=reply.calls))
         messages = (*request.history, *own)
         *_, digest = digests(request.model or "", messages)
-        one = Said(
+        one = SaidBefore(
             session=request.session or "",
             messages=messages,
             digest=digest,

@@ -14,13 +14,13 @@ from pydantic import Field
 
 from samovar.dialects.asking import Service
 from samovar.dialects.failures import refused
-from samovar.dialects.http import Body
+from samovar.dialects.http import RequestBody
 from samovar.dialects.openai_shape import check_known
 
 HINT = "Taken; has no effect."
 
 
-class EmbeddingsRequest(Body):
+class EmbeddingsRequest(RequestBody):
     """The body of `POST /v1/embeddings`."""
 
     model: str | None = Field(
@@ -34,7 +34,7 @@ class EmbeddingsRequest(Body):
     user: str | None = Field(None, description=HINT)
 
     def texts(self, most: int) -> tuple[str, ...]:
-        """Raises `RefusedError`."""
+        """Raises `ApiRefusedError`."""
         given = [self.input] if isinstance(self.input, str) else self.input
         texts = tuple(one for one in given if isinstance(one, str))
         if len(texts) != len(given):
@@ -45,7 +45,7 @@ class EmbeddingsRequest(Body):
 
 
 async def embed(service: Service, body: EmbeddingsRequest) -> dict[str, Any]:
-    """Raises `RefusedError`, and what the executor raises."""
+    """Raises `ApiRefusedError`, and what the executor raises."""
     check_known(body)
     found = await service.embed(body.model, body.texts(service.api.limits.texts))
     length = len(found.vectors[0])

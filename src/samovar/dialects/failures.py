@@ -36,7 +36,7 @@ MOST_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class ApiFailure:
     """Why a request has no answer."""
 
     message: str
@@ -59,20 +59,20 @@ class Failure:
         return headers
 
 
-class RefusedError(Exception):
+class ApiRefusedError(Exception):
     """A request cannot be answered. Not an error of the tree: it is for a client, and never leaves here."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: ApiFailure) -> None:
         self.failure = failure
         super().__init__(failure.message)
 
 
-def refused(message: str, param: str | None = None, code: str | None = None) -> RefusedError:
+def refused(message: str, param: str | None = None, code: str | None = None) -> ApiRefusedError:
     """A request that is wrong, or asks for what cannot be had."""
-    return RefusedError(Failure(message=message, param=param, code=code))
+    return ApiRefusedError(ApiFailure(message=message, param=param, code=code))
 
 
-def failure_of(error: SamovarError) -> Failure:
+def failure_of(error: SamovarError) -> ApiFailure:
     """What a client is told of an error of the tree."""
     message = str(error)[:MOST_CHARS]
     match error:
@@ -80,14 +80,14 @@ def failure_of(error: SamovarError) -> Failure:
             said = f"prompt is too long: {error.prompt_tokens} tokens > {error.context_tokens} maximum. "
             is_known = error.text is None and error.prompt_tokens > 0
             message = said + message if is_known else message
-            return Failure(message=message, code="context_length_exceeded", param="messages")
+            return ApiFailure(message=message, code="context_length_exceeded", param="messages")
         case ModelNotFoundError() | NotFoundError(kind="model"):
-            return Failure(
+            return ApiFailure(
                 status=404, message=message, kind="not_found", code="model_not_found", param="model"
             )
         case RateLimitError():
             after_s = 1.0 if error.retry_after_s is None else error.retry_after_s
-            return Failure(
+            return ApiFailure(
                 status=429,
                 message=message,
                 kind="rate_limit",
@@ -96,23 +96,25 @@ def failure_of(error: SamovarError) -> Failure:
                 may_pass=True,
             )
         case OverloadedError() | ClosedError():
-            return Failure(status=503, message=message, kind="overloaded", retry_after_s=1.0, may_pass=True)
+            return ApiFailure(
+                status=503, message=message, kind="overloaded", retry_after_s=1.0, may_pass=True
+            )
         case UnmetError() | UsageError() | DeclinedError() | NotFoundError():
-            return Failure(message=message)
+            return ApiFailure(message=message)
         case BudgetError():
-            return Failure(status=503, message=message, kind="overloaded", code="insufficient_memory")
+            return ApiFailure(status=503, message=message, kind="overloaded", code="insufficient_memory")
         case TimedOutError() | SilentError():
-            return Failure(status=504, message=message, kind="timeout", may_pass=True)
+            return ApiFailure(status=504, message=message, kind="timeout", may_pass=True)
         case UnreachableError() | ModelFetchError():
-            return Failure(status=502, message=message, kind="server", may_pass=True)
+            return ApiFailure(status=502, message=message, kind="server", may_pass=True)
         case AuthError():
-            return Failure(status=502, message=message, kind="server")
+            return ApiFailure(status=502, message=message, kind="server")
         case CutOffError():
-            return Failure(status=500, message=message, kind="server")
-    return Failure(status=500, message=message, kind="server", may_pass=error.retryable)
+            return ApiFailure(status=500, message=message, kind="server")
+    return ApiFailure(status=500, message=message, kind="server", may_pass=error.retryable)
 
 
-UNKNOWN = Failure(
+UNKNOWN = ApiFailure(
     status=500, message="Something went wrong inside Samovar. Its log says what.", kind="server"
 )
 """An exception that nobody expected."""

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from samovar.background import alone
-from samovar.dialects.failures import UNKNOWN, Failure, RefusedError, failure_of
+from samovar.dialects.failures import UNKNOWN, ApiFailure, ApiRefusedError, failure_of
 from samovar.errors import SamovarError
 from samovar.executors.base import OnPromptEvent, PromptReply
 from samovar.generation import PromptEvaluating, PromptEvent, TextGenerated
@@ -31,13 +31,13 @@ _log = logging.getLogger("samovar.dialects")
 Ask = Callable[[OnPromptEvent], Awaitable[PromptReply]]
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """A request's body. Fields that it does not have are kept as extra ones, and refused or not."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class Part(BaseModel):
+class BodyPart(BaseModel):
     """Something within a body. Fields that it does not have are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -57,7 +57,7 @@ class Event:
         return f"{name}data: {data}\n\n".encode()
 
 
-class Writer(ABC):
+class ReplyWriter(ABC):
     """One answer in the words of a dialect. Mutable: how far a stream has come."""
 
     ping: ClassVar[bytes] = b": still here\n\n"
@@ -80,15 +80,15 @@ class Writer(ABC):
         """The last ones."""
 
     @abstractmethod
-    def failed(self, failure: Failure) -> Iterable[Event]:
+    def failed(self, failure: ApiFailure) -> Iterable[Event]:
         """The last ones of a stream that has begun, and cannot go on."""
 
 
-class Dialect(ABC):
+class ApiDialect(ABC):
     """How one dialect says what went wrong."""
 
     @abstractmethod
-    def error(self, failure: Failure) -> tuple[int, dict[str, Any]]:
+    def error(self, failure: ApiFailure) -> tuple[int, dict[str, Any]]:
         """The status and the body."""
 
     @abstractmethod
@@ -96,10 +96,10 @@ class Dialect(ABC):
         """A place in a body, as the dialect writes it."""
 
 
-def told(error: Exception) -> Failure:
+def told(error: Exception) -> ApiFailure:
     """What a client is told of whatever was raised."""
     error = alone(error)
-    if isinstance(error, RefusedError):
+    if isinstance(error, ApiRefusedError):
         return error.failure
     if isinstance(error, SamovarError):
         return failure_of(error)
@@ -107,48 +107,52 @@ def told(error: Exception) -> Failure:
     return UNKNOWN
 
 
-async def read(request: Request, kind: type[M], dialect: Dialect, most_bytes: int) -> M:
-    """The body. Raises `RefusedError` if it is too large, or is not what the dialect says."""
+async def read(request: Request, kind: type[M], dialect: ApiDialect, most_bytes: int) -> M:
+    """The body. Raises `ApiRefusedError` if it is too large, or is not what the dialect says."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > most_bytes:
             message = f"The request is larger than {most_bytes:,} bytes."
-            raise RefusedError(Failure(status=413, message=message, kind="too_large"))
+            raise ApiRefusedError(ApiFailure(status=413, message=message, kind="too_large"))
     try:
         return kind.model_validate_json(bytes(raw))
     except ValidationError as error:
-        raise RefusedError(_wrong(error, dialect)) from None
+        raise ApiRefusedError(_wrong(error, dialect)) from None
     except (ValueError, RecursionError):  # half of a surrogate pair, say
-        raise RefusedError(Failure(message="The body of the request cannot be read as JSON.")) from None
+        raise ApiRefusedError(ApiFailure(message="The body of the request cannot be read as JSON.")) from None
 
 
-def _wrong(error: ValidationError, dialect: Dialect) -> Failure:
+def _wrong(error: ValidationError, dialect: ApiDialect) -> ApiFailure:
     first = error.errors(include_url=False, include_input=False)[0]
     location, message = first["loc"], str(first["msg"])[:500]
     if first["type"] == "json_invalid":
-        return Failure(message=f"We could not parse the JSON body of your request. {message}.")
+        return ApiFailure(message=f"We could not parse the JSON body of your request. {message}.")
     if first["type"] == "missing":
         name = dialect.place(location)
-        return Failure(message=f"Missing required parameter: '{name}'.", param=name, code="missing_parameter")
+        return ApiFailure(
+            message=f"Missing required parameter: '{name}'.", param=name, code="missing_parameter"
+        )
     place = dialect.place(location)
     if not place:
-        return Failure(message=f"The body of the request is wrong: {message}.")
-    return Failure(message=f"Invalid value for '{place}': {message}.", param=place)
+        return ApiFailure(message=f"The body of the request is wrong: {message}.")
+    return ApiFailure(message=f"Invalid value for '{place}': {message}.", param=place)
 
 
 def schema_text(value: Any, param: str) -> str:
-    """A JSON Schema as the waist has it. Raises `RefusedError` for what is not JSON."""
+    """A JSON Schema as the waist has it. Raises `ApiRefusedError` for what is not JSON."""
     try:
         return json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
-        raise RefusedError(Failure(message=f"'{param}' cannot be written as JSON.", param=param)) from None
+        raise ApiRefusedError(
+            ApiFailure(message=f"'{param}' cannot be written as JSON.", param=param)
+        ) from None
 
 
-class Endpoint:
+class ApiEndpoint:
     """One route: reads a request, answers it, and says what went wrong. An ASGI application."""
 
-    def __init__(self, dialect: Dialect, answer: Callable[[Request], Awaitable[Reply]]) -> None:
+    def __init__(self, dialect: ApiDialect, answer: Callable[[Request], Awaitable[HttpReply]]) -> None:
         """`answer`: raises before anything is sent, or gives what sends itself."""
         self._dialect, self._answer = dialect, answer
 
@@ -182,7 +186,7 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-class Reply(ABC):
+class HttpReply(ABC):
     """What is sent. Raises, if nothing is sent yet; else says itself what went wrong."""
 
     @abstractmethod
@@ -190,7 +194,7 @@ class Reply(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole(Reply):
+class Whole(HttpReply):
     """A body that is sent at once, when it is there."""
 
     make: Callable[[], Awaitable[Mapping[str, Any]]]
@@ -205,14 +209,14 @@ def _ascii(body: Mapping[str, Any]) -> Response:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streamed(Reply):
+class Streamed(HttpReply):
     """An answer as it comes.
 
     It begins when the prompt is being evaluated, so that a prompt which cannot be answered has a status of
     its own; or when that takes long, so that the client knows that somebody is there.
     """
 
-    writer: Writer
+    writer: ReplyWriter
     ask: Ask
     ping_s: float
 

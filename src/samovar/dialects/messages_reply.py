@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from samovar.dialects.failures import Failure
-from samovar.dialects.http import Event, Writer
+from samovar.dialects.failures import ApiFailure
+from samovar.dialects.http import Event, ReplyWriter
 from samovar.dialects.messages_request import error_of
 from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, MessagePart, PartKind, PromptEvaluating, TextGenerated, ToolCall
@@ -19,8 +19,8 @@ from samovar.generation import FinishReason, MessagePart, PartKind, PromptEvalua
 _REASONS: Mapping[FinishReason, str] = {FinishReason.LENGTH: "max_tokens", FinishReason.CALLS: "tool_use"}
 
 
-class MessagesWriter(Writer):
-    """See `http.Writer`."""
+class MessagesWriter(ReplyWriter):
+    """See `http.ReplyWriter`."""
 
     ping: ClassVar[bytes] = b'event: ping\ndata: {"type":"ping"}\n\n'
 
@@ -81,7 +81,7 @@ class MessagesWriter(Writer):
         yield _event("message_delta", delta=ended, usage=usage)
         yield _event("message_stop")
 
-    def failed(self, failure: Failure) -> Iterable[Event]:
+    def failed(self, failure: ApiFailure) -> Iterable[Event]:
         yield Event(name="error", data=error_of(failure))
 
     def _close(self) -> Iterator[Event]:

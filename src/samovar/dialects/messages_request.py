@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from samovar.dialects.asking import any_seed, new_id
-from samovar.dialects.base import Asked, ModelApi
-from samovar.dialects.failures import Failure, Kind, refused
-from samovar.dialects.http import Body, Dialect, Part, schema_text
+from samovar.dialects.base import ApiRequest, ModelApi
+from samovar.dialects.failures import ApiFailure, Kind, refused
+from samovar.dialects.http import ApiDialect, BodyPart, RequestBody, schema_text
 from samovar.dialects.openai_shape import check_said, result_of, with_one_system
 from samovar.generation import Message, MessagePart, Options, Sampling, ToolCall, ToolDefinition
 
@@ -31,10 +31,10 @@ _TYPES: Mapping[Kind, str] = {
 _OVERLOADED = 529
 
 
-class AnthropicDialect(Dialect):
-    """See `http.Dialect`."""
+class AnthropicDialect(ApiDialect):
+    """See `http.ApiDialect`."""
 
-    def error(self, failure: Failure) -> tuple[int, dict[str, Any]]:
+    def error(self, failure: ApiFailure) -> tuple[int, dict[str, Any]]:
         status = _OVERLOADED if failure.kind == "overloaded" else failure.status
         return status, error_of(failure)
 
@@ -45,7 +45,7 @@ class AnthropicDialect(Dialect):
 ANTHROPIC = AnthropicDialect()
 
 
-def error_of(failure: Failure) -> dict[str, Any]:
+def error_of(failure: ApiFailure) -> dict[str, Any]:
     """An error as Anthropic's clients know it."""
     kind = _TYPES.get(failure.kind, "invalid_request_error")
     return {"type": "error", "error": {"type": kind, "message": failure.message}, "request_id": None}
@@ -56,7 +56,7 @@ def _is_member(step: str | int) -> bool:
     return isinstance(step, str) and (step == "str" or "[" in step or step[:1].isupper())
 
 
-class Block(Part):
+class ContentBlock(BodyPart):
     type: str
     text: str | None = None
     thinking: str | None = None
@@ -64,42 +64,42 @@ class Block(Part):
     name: str | None = None
     input: dict[str, Any] | None = None
     tool_use_id: str | None = None
-    content: str | list[Block] | None = None
+    content: str | list[ContentBlock] | None = None
     is_error: bool | None = None
 
 
-class MessageParam(Part):
+class MessageParam(BodyPart):
     role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
+    content: str | list[ContentBlock]
 
 
-class OfferedTool(Part):
+class MessagesTool(BodyPart):
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")
     type: str | None = None
     description: str | None = None
     input_schema: dict[str, Any] | None = None
 
 
-class ToolChoice(Part):
+class ToolChoice(BodyPart):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
 
 
-class Thinking(Part):
+class Thinking(BodyPart):
     type: Literal["enabled", "disabled", "adaptive"]
 
 
-class OutputFormat(Part):
+class OutputFormat(BodyPart):
     type: Literal["json_schema"]
     schema_: dict[str, Any] = Field(alias="schema")
 
 
-class OutputConfig(Part):
+class OutputConfig(BodyPart):
     format: OutputFormat | None = None
 
 
-class CountRequest(Body):
+class CountRequest(RequestBody):
     """The body of `POST /v1/messages/count_tokens`, which is a part of the other."""
 
     model: str = Field(description="An id of `/v1/models`, or an alias; `claude-…` means the default model.")
@@ -108,8 +108,8 @@ class CountRequest(Body):
         description="Texts, thinking, calls of tools and their results; images and documents are refused. "
         "The last one is the user's.",
     )
-    system: str | list[Block] | None = Field(None, description="Texts.")
-    tools: list[OfferedTool] | None = Field(
+    system: str | list[ContentBlock] | None = Field(None, description="Texts.")
+    tools: list[MessagesTool] | None = Field(
         None, max_length=512, description="The client's own. Arguments always match their schema."
     )
     tool_choice: ToolChoice | None = Field(
@@ -129,8 +129,8 @@ class CountRequest(Body):
     context_management: dict[str, Any] | None = Field(None, description=HINT)
     mcp_servers: list[Any] | None = Field(None, description="Refused, unless it is empty.")
 
-    def asked(self, api: ModelApi, *, is_beta: bool = False) -> Asked:
-        """Raises `RefusedError`. `is_beta`: the client says that there may be fields of a beta."""
+    def asked(self, api: ModelApi, *, is_beta: bool = False) -> ApiRequest:
+        """Raises `ApiRefusedError`. `is_beta`: the client says that there may be fields of a beta."""
         for name in () if is_beta else self.model_extra or ():
             raise refused(f"{name[:100]}: Extra inputs are not permitted", name[:100])
         if self.mcp_servers:
@@ -147,7 +147,7 @@ class CountRequest(Body):
                 "messages",
             )
         choice, tools = self.tool_choice, tuple(map(_tool, self.tools or (), range(512)))
-        return Asked(
+        return ApiRequest(
             entry=entry,
             messages=messages,
             options=self.options(api, tools),
@@ -211,7 +211,7 @@ class MessagesRequest(CountRequest):
         )
 
 
-def _tool(tool: OfferedTool, index: int) -> ToolDefinition:
+def _tool(tool: MessagesTool, index: int) -> ToolDefinition:
     if tool.type not in (None, "custom"):
         raise refused(f"tools.{index}.type: {tool.type[:50]!r} is not available here", f"tools.{index}.type")
     if tool.input_schema is None:
@@ -238,7 +238,9 @@ def _messages(given: list[MessageParam]) -> list[Message]:
     messages: list[Message] = []
     calls: dict[str, ToolCall] = {}
     for index, one in enumerate(given):
-        blocks = [Block(type="text", text=one.content)] if isinstance(one.content, str) else one.content
+        blocks = (
+            [ContentBlock(type="text", text=one.content)] if isinstance(one.content, str) else one.content
+        )
         place = f"messages.{index}.content"
         if one.role == "assistant":
             messages.append(_assistant(blocks, calls, place))
@@ -254,7 +256,7 @@ def _messages(given: list[MessageParam]) -> list[Message]:
     return messages
 
 
-def _assistant(blocks: list[Block], calls: dict[str, ToolCall], place: str) -> Message:
+def _assistant(blocks: list[ContentBlock], calls: dict[str, ToolCall], place: str) -> Message:
     parts: list[MessagePart] = []
     own: list[ToolCall] = []
     for number, block in enumerate(blocks):
@@ -278,7 +280,7 @@ def _assistant(blocks: list[Block], calls: dict[str, ToolCall], place: str) -> M
     return Message(role="assistant", content=message.content, parts=message.parts, calls=tuple(own))
 
 
-def _text(content: str | list[Block], place: str) -> str:
+def _text(content: str | list[ContentBlock], place: str) -> str:
     if isinstance(content, str):
         return content
     for number, block in enumerate(content):

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samovar.dialects.asking import any_seed
-from samovar.dialects.failures import Failure, Kind, RefusedError, refused
-from samovar.dialects.http import Body, Dialect, schema_text
+from samovar.dialects.failures import ApiFailure, ApiRefusedError, Kind, refused
+from samovar.dialects.http import ApiDialect, RequestBody, schema_text
 from samovar.generation import Message, Options, Sampling, TokenCounts, ToolCall, ToolDefinition
 
 _TYPES: Mapping[Kind, str] = {
@@ -22,10 +22,10 @@ _TYPES: Mapping[Kind, str] = {
 _UNION_MEMBERS = frozenset(("str", "int", "float", "bool"))
 
 
-class OpenAIDialect(Dialect):
-    """See `http.Dialect`."""
+class OpenAIDialect(ApiDialect):
+    """See `http.ApiDialect`."""
 
-    def error(self, failure: Failure) -> tuple[int, dict[str, Any]]:
+    def error(self, failure: ApiFailure) -> tuple[int, dict[str, Any]]:
         return failure.status, {"error": error_of(failure)}
 
     def place(self, location: tuple[str | int, ...]) -> str:
@@ -41,7 +41,7 @@ class OpenAIDialect(Dialect):
 OPENAI = OpenAIDialect()
 
 
-def error_of(failure: Failure) -> dict[str, Any]:
+def error_of(failure: ApiFailure) -> dict[str, Any]:
     """An error as OpenAI's clients know it."""
     return {
         "message": failure.message,
@@ -51,16 +51,16 @@ def error_of(failure: Failure) -> dict[str, Any]:
     }
 
 
-def check_known(body: Body) -> None:
-    """Raises `RefusedError` for a field that there is not, as OpenAI does."""
+def check_known(body: RequestBody) -> None:
+    """Raises `ApiRefusedError` for a field that there is not, as OpenAI does."""
     for name in body.model_extra or ():
         name = name[:100]
         message = f"Unknown parameter: '{name}'."
-        raise RefusedError(Failure(message=message, param=name, code="unknown_parameter"))
+        raise ApiRefusedError(ApiFailure(message=message, param=name, code="unknown_parameter"))
 
 
-def check_only(body: Body, only: Mapping[str, tuple[Any, ...]]) -> None:
-    """Raises `RefusedError` for a field with a value that cannot be had. `only`: those that can."""
+def check_only(body: RequestBody, only: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raises `ApiRefusedError` for a field with a value that cannot be had. `only`: those that can."""
     for name, values in only.items():
         given = getattr(body, name)
         if given not in values and given is not None:
@@ -107,7 +107,7 @@ def with_one_system(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 
 def result_of(calls: Mapping[str, ToolCall], call_id: str, text: str, param: str) -> Message:
-    """What a tool gave back. Raises `RefusedError` if nobody called it."""
+    """What a tool gave back. Raises `ApiRefusedError` if nobody called it."""
     call = calls.get(call_id)
     if call is None:
         raise refused(f"No tool call found for the result with the id {call_id[:100]!r}.", param)
@@ -115,7 +115,7 @@ def result_of(calls: Mapping[str, ToolCall], call_id: str, text: str, param: str
 
 
 def check_said(messages: Sequence[Message], param: str) -> None:
-    """Raises `RefusedError` if nothing is asked."""
+    """Raises `ApiRefusedError` if nothing is asked."""
     if not any(one.role != "system" for one in messages):
         raise refused(f"'{param}' has nothing that could be answered.", param)
 

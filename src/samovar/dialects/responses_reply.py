@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from samovar.dialects.base import Asked
-from samovar.dialects.failures import Failure
+from samovar.dialects.base import ApiRequest
+from samovar.dialects.failures import ApiFailure
 from samovar.dialects.openai_shape import prompt_tokens
 from samovar.dialects.responses_request import ResponsesRequest, ToolChoiceObject
 from samovar.executors.base import PromptReply
@@ -22,7 +22,7 @@ _CODES: Mapping[str, str] = {"rate_limit": "rate_limit_exceeded"}
 class Resource:
     """The response to one request, as far as it has come."""
 
-    def __init__(self, body: ResponsesRequest, asked: Asked) -> None:
+    def __init__(self, body: ResponsesRequest, asked: ApiRequest) -> None:
         self.id = asked.session
         self._body, self._asked = body, asked
         self._created = int(time.time())
@@ -40,7 +40,7 @@ class Resource:
             made["incomplete_details"] = {"reason": "max_output_tokens"}
         return made
 
-    def failed(self, failure: Failure) -> dict[str, Any]:
+    def failed(self, failure: ApiFailure) -> dict[str, Any]:
         code = failure.code or _CODES.get(failure.kind, "server_error")
         return self._made("failed", []) | {"error": {"code": code, "message": failure.message}}
 

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from samovar.dialects.asking import new_id
-from samovar.dialects.base import Asked, ModelApi
+from samovar.dialects.base import ApiRequest, ModelApi
 from samovar.dialects.chat_request import HINT, NOT_HERE, named
-from samovar.dialects.conversations import Said
-from samovar.dialects.failures import Failure, RefusedError, refused
-from samovar.dialects.http import Body, Part, schema_text
+from samovar.dialects.conversations import SaidBefore
+from samovar.dialects.failures import ApiFailure, ApiRefusedError, refused
+from samovar.dialects.http import BodyPart, RequestBody, schema_text
 from samovar.dialects.openai_shape import (
     check_known,
     check_only,
@@ -30,13 +30,13 @@ from samovar.dialects.openai_shape import (
 from samovar.generation import Message, MessagePart, ToolCall, ToolDefinition
 
 
-class ItemPart(Part):
+class ItemPart(BodyPart):
     type: str
     text: str | None = None
     refusal: str | None = None
 
 
-class Item(Part):
+class Item(BodyPart):
     type: str | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[ItemPart] | None = None
@@ -47,7 +47,7 @@ class Item(Part):
     output: str | list[ItemPart] | None = None
 
 
-class ResponsesTool(Part):
+class ResponsesTool(BodyPart):
     type: str
     name: str | None = Field(None, pattern=r"^[a-zA-Z0-9_.-]{1,128}$")
     description: str | None = None
@@ -55,7 +55,7 @@ class ResponsesTool(Part):
     strict: bool | None = None
 
 
-class ToolName(Part):
+class ToolName(BodyPart):
     type: str
     name: str | None = None
 
@@ -65,7 +65,7 @@ class ToolChoiceObject(ToolName):
     tools: list[ToolName] | None = None
 
 
-class TextFormat(Part):
+class TextFormat(BodyPart):
     type: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     description: str | None = None
@@ -73,17 +73,17 @@ class TextFormat(Part):
     strict: bool | None = None
 
 
-class TextConfig(Part):
+class TextConfig(BodyPart):
     format: TextFormat | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class Reasoning(Part):
+class Reasoning(BodyPart):
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class CountedRequest(Body):
+class CountedRequest(RequestBody):
     """The body of `POST /v1/responses/input_tokens`, which is a part of the other."""
 
     model: str | None = Field(
@@ -118,8 +118,8 @@ class CountedRequest(Body):
     temperature: float | None = Field(None, ge=0, le=2, description="1 if it is not given; 0 is greedy.")
     top_p: float | None = Field(None, ge=0, le=1, description="1 if it is not given.")
 
-    def asked(self, api: ModelApi, known: Callable[[str], Said | None]) -> Asked:
-        """Raises `RefusedError`. `known`: what was said up to an answer."""
+    def asked(self, api: ModelApi, known: Callable[[str], SaidBefore | None]) -> ApiRequest:
+        """Raises `ApiRefusedError`. `known`: what was said up to an answer."""
         check_known(self)
         check_only(self, {name: one for name, one in _ONLY.items() if name in type(self).model_fields})
         entry = api.entry(self.model)
@@ -140,7 +140,7 @@ class CountedRequest(Body):
             think=think_of(self.reasoning.effort if self.reasoning else None),
             overflow="drop_oldest" if self.truncation == "auto" else "error",
         )
-        return Asked(
+        return ApiRequest(
             entry=entry,
             messages=messages,
             options=options,
@@ -150,7 +150,7 @@ class CountedRequest(Body):
             session=new_id("resp"),
         )
 
-    def _before(self, known: Callable[[str], Said | None]) -> list[Message]:
+    def _before(self, known: Callable[[str], SaidBefore | None]) -> list[Message]:
         """What was said before, without instructions, which are given anew each time."""
         if self.previous_response_id is None:
             return []
@@ -158,7 +158,9 @@ class CountedRequest(Body):
         if said is None:
             message = f"Previous response with id '{self.previous_response_id[:100]}' not found."
             param, code = "previous_response_id", "previous_response_not_found"
-            raise RefusedError(Failure(status=404, message=message, param=param, code=code, kind="not_found"))
+            raise ApiRefusedError(
+                ApiFailure(status=404, message=message, param=param, code=code, kind="not_found")
+            )
         return [one for one in said.messages if one.role != "system" or not said.is_instructed]
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
@@ -216,7 +218,7 @@ class ResponsesRequest(CountedRequest):
     service_tier: str | None = Field(None, description=HINT)
     user: str | None = Field(None, description=HINT)
 
-    def asked(self, api: ModelApi, known: Callable[[str], Said | None]) -> Asked:
+    def asked(self, api: ModelApi, known: Callable[[str], SaidBefore | None]) -> ApiRequest:
         if "message.output_text.logprobs" in (self.include or ()):
             raise refused(
                 "Unsupported value: logprobs are not available here.", "include", "unsupported_value"

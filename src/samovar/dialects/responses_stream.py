@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from samovar.dialects.base import Asked
-from samovar.dialects.failures import Failure
-from samovar.dialects.http import Event, Writer
+from samovar.dialects.base import ApiRequest
+from samovar.dialects.failures import ApiFailure
+from samovar.dialects.http import Event, ReplyWriter
 from samovar.dialects.responses_reply import (
     Resource,
     call_item,
@@ -26,10 +26,10 @@ from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, PartKind, PromptEvaluating, TextGenerated
 
 
-class ResponsesWriter(Writer):
-    """See `http.Writer`. Mutable: the item that is being written, and those that are."""
+class ResponsesWriter(ReplyWriter):
+    """See `http.ReplyWriter`. Mutable: the item that is being written, and those that are."""
 
-    def __init__(self, body: ResponsesRequest, asked: Asked) -> None:
+    def __init__(self, body: ResponsesRequest, asked: ApiRequest) -> None:
         self._resource = Resource(body, asked)
         self._number = 0
         self._output: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ class ResponsesWriter(Writer):
         yield self._event(name, response=self._resource.ended(reply, self._output))
         yield Event(data="[DONE]")
 
-    def failed(self, failure: Failure) -> Iterable[Event]:
+    def failed(self, failure: ApiFailure) -> Iterable[Event]:
         yield self._event("response.failed", response=self._resource.failed(failure))
         yield Event(data="[DONE]")
 
