@@ -26,8 +26,8 @@ from samovar.dialects.openai_shape import (
 )
 from samovar.generation import Message, MessagePart, ToolCall, ToolDefinition
 
-HINT = "Taken; has no effect."
-NOT_HERE = "Refused, unless it is what it would be anyway."
+HINT = "Accepted; it has no effect."
+NOT_HERE = "Not supported: refused, unless its value changes nothing."
 
 
 class ContentPart(BodyPart):

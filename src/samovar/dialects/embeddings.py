@@ -17,7 +17,7 @@ from samovar.dialects.failures import refused
 from samovar.dialects.http import RequestBody
 from samovar.dialects.openai_shape import check_known
 
-HINT = "Taken; has no effect."
+HINT = "Accepted; it has no effect."
 
 
 class EmbeddingsRequest(RequestBody):

@@ -19,7 +19,7 @@ from samovar.dialects.http import ApiDialect, BodyPart, RequestBody, schema_text
 from samovar.dialects.openai_shape import check_said, result_of, with_one_system
 from samovar.generation import Message, MessagePart, Options, Sampling, ToolCall, ToolDefinition
 
-HINT = "Taken; has no effect."
+HINT = "Accepted; it has no effect."
 _TYPES: Mapping[Kind, str] = {
     "not_found": "not_found_error",
     "too_large": "request_too_large",

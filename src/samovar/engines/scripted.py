@@ -123,8 +123,9 @@ class ScriptedModel:
         said = text_of(text, options)
         if options.may_call and not said:
             return text
-        if options.schema is not None and not _is_json(said):
-            return text[: text.rindex(said)] + least_json(options.schema)
+        if options.schema is not None:
+            least = least_json(options.schema)
+            return text if _is_json(said) else text[: text.rindex(said)] + least
         if not options.choices or text in options.choices or (not said and text):
             return text
         choice = said if said in options.choices else options.choices[0]
