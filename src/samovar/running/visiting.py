@@ -236,6 +236,7 @@ class Visiting:
                 after=(context.frame.strand.touched, context.frame.strand.done),
                 memory_bytes=self._services.resident_bytes(),
                 loads=context.load_waits,
+                performed=tuple(context.performed),
             )
         )
         action = context.state.action
