@@ -104,7 +104,7 @@ async def test_a_slow_call_is_given_up_and_the_next_one_is_answered(tmp_path: Pa
     async with opened(tmp_path) as servers:
         await servers.list_tools(slow, AT)
         result = await use(servers, slow, "sleeps", {"seconds": 1.0}, AT)
-        assert result.is_error and "longer than 0.2 s" in result.text
+        assert result.is_error and "longer than 200 ms" in result.text
 
 
 async def test_a_server_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def odd(*tools: dict[str, object]) -> DeclaredServer:
 
 
 async def test_names_that_differ_only_in_case_are_different_and_tasks_are_left_out(tmp_path: Path) -> None:
-    form = {"inputSchema": {"type": "object"}}
+    form: dict[str, object] = {"inputSchema": {"type": "object"}}
     tools = [{"name": name, **form} for name in ("Read", "read", "READ", "read", "no blank")]
     task = {"name": "task", "execution": {"taskSupport": "required"}, **form}
     async with opened(tmp_path) as servers:

@@ -24,6 +24,7 @@ from samovar.background import alone
 from samovar.config.declared import DeclaredServer
 from samovar.config.keys import NoKeyError, read_key
 from samovar.errors import SamovarError, ToolError
+from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
 from samovar.generation import ToolDefinition
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
@@ -110,7 +111,7 @@ class Served:
                     raise
                 return failed(f"The server says: {error}")
         if limit.cancelled_caught:
-            return failed(f"It took longer than {timeout_s:g} s, and was given up.")
+            return failed(f"It took longer than {lasting(timeout_s)}, and was given up.")
         text = _text_of(result.content)
         value = result.structured_content
         if value is not None and not text:
@@ -181,7 +182,7 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
                 last = await child.last_words()  # of a program that is no server
                 raise ToolError(f"The server {server.name!r} is gone ({last}).", tool=server.name) from error
     if limit.cancelled_caught:
-        message = f"The server {server.name!r} did not greet within {CONNECT_S:g} s."
+        message = f"The server {server.name!r} did not greet within {lasting(CONNECT_S)}."
         raise ToolError(message, tool=server.name)
 
 
@@ -235,11 +236,10 @@ async def _explained(server: DeclaredServer, statuses: Sequence[int]) -> AsyncIt
         why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
         if why.startswith("Failed to parse JSON response"):  # and all that the package tried
             why = "what it answers is not of the protocol"
-        status = statuses[-1] if statuses else 200
         hint = f"Is it running, and is url in {server.table} right?"
-        if status >= 400:
-            why = f"it answers with the status {status}"
-        if status in (401, 403):
+        if statuses and statuses[-1] >= 400:
+            why = f"it answers with the status {statuses[-1]}"
+        if statuses and statuses[-1] in (401, 403):
             hint = f"The key that it wants belongs in headers of {server.table}."
         message = f"The server {server.name!r} failed: {why}. {hint}"
         raise ToolError(message, tool=server.name) from None
