@@ -133,3 +133,40 @@ async def test_a_model_whose_reasoning_cannot_be_turned_off_answers_all_the_same
         chat = await http.post("/v1/chat/completions", json={**CHAT, "reasoning_effort": "none"})
     assert message.json()["content"] == [{"type": "text", "text": "ok"}] and chat.status_code == 200
     assert [one.options.think for one in executor.requests] == [False, None] * 2
+
+
+class Remembering(Failing):
+    """One that has conversations, and says how many requests there were."""
+
+    def __init__(self) -> None:
+        super().__init__(AssertionError())
+        self.forgotten: list[str] = []
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        self.requests.append(request)
+        return PromptReply(text=str(len(self.requests)), finish_reason=FinishReason.STOP, model="m")
+
+    async def forget(self, session: str) -> None:
+        self.forgotten.append(session)
+
+
+async def test_what_goes_on_is_asked_as_a_copy_with_only_what_is_new() -> None:
+    executor = Remembering()
+    entries = [ModelEntry(id="tiny", executor=executor)]
+    service = Service(ModelApi(executor=executor, models=lambda: entries))
+    transport = httpx2.ASGITransport(app=Starlette(routes=list(routes(service))))
+    said = [{"role": "user", "content": "a"}]
+    async with service.running(), httpx2.AsyncClient(transport=transport, base_url="http://s") as http:
+        for text in ("b", "c"):
+            body = {**CHAT, "messages": said}
+            answer = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]
+            said += [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": text}]
+        await http.post("/v1/chat/completions", json={**CHAT, "messages": said[:3]})
+        await http.post("/v1/chat/completions", json={**CHAT, "messages": said[2:]})
+    first, second, branch, other = executor.requests
+    assert first.fork is None and first.session and first.may_come_again
+    for one in (second, branch):
+        assert one.fork == first.session and one.session not in (None, first.session)
+        assert [message.content for message in one.history] == ["a", "1"]
+        assert [message.content for message in one.messages] == ["b"]
+    assert other.fork is None and not other.history, "what begins differently goes on from nothing"
