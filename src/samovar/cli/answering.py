@@ -17,13 +17,14 @@ import anyio
 
 from samovar.actions.question import Asking, accepted
 from samovar.cli.asking import Person
-from samovar.cli.keeping import find_run, looks, open_journal
+from samovar.cli.keeping import find_run, looks
 from samovar.cli.resuming import ResumeArguments, resume_run
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.journal.base import Journal, RunStatus, RunSummary
+from samovar.journal.opening import open_journal
 from samovar.journal.people import KeptQuestion
 from samovar.preflight.variable_files import read_input
 from samovar.projects.lineage import is_within_run

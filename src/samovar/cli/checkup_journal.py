@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samovar.cli.checkup import Observation
-from samovar.cli.keeping import journal_file
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
 from samovar.errors.counting import counted
 from samovar.errors.installing import install_command
 from samovar.files import exists
+from samovar.journal.opening import journal_file
 from samovar.memory import in_words
 
 ELSEWHERE = "export SAMOVAR_JOURNAL_FILE=/a/folder/on/this/machine/journal.db"

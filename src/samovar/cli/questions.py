@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from samovar.actions.question import accepted
-from samovar.cli.keeping import journal_option, open_journal
+from samovar.cli.keeping import journal_option
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
+from samovar.journal.opening import open_journal
 from samovar.journal.people import KeptQuestion
 from samovar.running.waiting import question_from
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.app import open_library
-from samovar.cli.keeping import digests, find_run, open_journal
+from samovar.cli.keeping import find_run
 from samovar.cli.run import run_workflow
 from samovar.cli.run_arguments import KEPT, RunArguments
 from samovar.cli.terminal import say
@@ -22,6 +22,8 @@ from samovar.errors import UsageError
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
 from samovar.journal.leases import LEASE_S
+from samovar.journal.opening import open_journal
+from samovar.running.keeping import digests
 from samovar.running.uncertain import Decision, Decisions, undecided
 
 
