@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -21,6 +21,7 @@ from samovar.actions.outside import ThisMachine
 from samovar.app import App, surroundings
 from samovar.errors import NotFoundError, SamovarError, UntrustedError, UsageError
 from samovar.events import Ending, OnEvent, RunError
+from samovar.generation import TokenCounts
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.journal.people import KeptQuestion
 from samovar.language.tool_schemas import OWN_TOOLS, TOOL_NAME, tool_name
@@ -49,6 +50,8 @@ class ServedRun:
     ending: Ending
     result: object = None
     """What it gave, without secrets; None if it did not complete."""
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    """Of all its prompts."""
     error: RunError | None = None
     questions: tuple[KeptQuestion, ...] = ()
     """Those without an answer, the oldest first."""
@@ -118,9 +121,13 @@ class WorkflowRuns:
         questions: tuple[KeptQuestion, ...] = ()
         if record.ending is Ending.WAITING:
             questions = tuple(await anyio.to_thread.run_sync(self.questions, record.id))
-        result = record.hidden.copy_value(record.result)
         return ServedRun(
-            id=record.id, ending=record.ending, result=result, error=record.error, questions=questions
+            id=record.id,
+            ending=record.ending,
+            result=record.hidden.copy_value(record.result),
+            tokens=record.tokens,
+            error=record.error,
+            questions=questions,
         )
 
     def _settings(self) -> RunnerSettings:
@@ -233,7 +240,8 @@ class WorkflowRuns:
         is_completed = found.status is RunStatus.COMPLETED
         error = None if is_completed else RunError(code=str(found.status), message=found.message)
         how = Ending.FAILED if found.status is RunStatus.UNKEPT else Ending(str(found.status))
-        return ServedRun(id=found.id, ending=how, result=result if is_completed else None, error=error)
+        result = result if is_completed else None
+        return ServedRun(id=found.id, ending=how, result=result, tokens=found.tokens, error=error)
 
     # What people and programs do about runs; these block ------------------------------------------------
 
