@@ -74,7 +74,7 @@ def said(messages: Any) -> str:
 class User:
     """Who is asked by a client. Says what it is told to, in turn."""
 
-    def __init__(self, *says: object) -> None:
+    def __init__(self, *says: str | bool) -> None:
         self.says = list(says)
         self.asked: list[mcp_types.ElicitRequestFormParams] = []
 
@@ -82,7 +82,7 @@ class User:
         self.asked.append(params)
         said = self.says.pop(0)
         if said in ("decline", "cancel"):
-            return mcp_types.ElicitResult(action=said)
+            return mcp_types.ElicitResult.model_validate({"action": said})
         return mcp_types.ElicitResult(action="accept", content={"answer": said})
 
 

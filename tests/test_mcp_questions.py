@@ -15,10 +15,6 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from samovar.engines.scripted_calls import call_text
-from samovar.journal.people import KeptQuestion
-from samovar.journal.visit_parts import VisitKey
-from samovar.serve.questions import is_for_user_alone
-from samovar.tools.served import ACCEPT, REFUSE
 from tests.mcp_project import ASKING, ASKS, ERAS, LINE, Project, User, error_of, project, run_of, value_of
 from tests.test_cli import samovar
 
@@ -34,12 +30,10 @@ async def asked(client: Client, tool: str, given: dict[str, Any] | None = None) 
     return await client.session.call_tool(tool, given or {}, allow_input_required=True)
 
 
-async def answered(client: Client, tool: str, result: Any, **answers: object) -> Any:
+async def answered(client: Client, tool: str, result: Any, **answers: str | bool) -> Any:
     """The same call again, with answers to what was asked."""
-    responses = {
+    responses: dict[str, Any] = {
         name: mcp_types.ElicitResult(action="accept", content={"answer": one})
-        if not isinstance(one, mcp_types.ElicitResult)
-        else one
         for name, one in answers.items()
     }
     return await client.session.call_tool(
@@ -63,7 +57,9 @@ async def test_the_user_of_a_client_is_asked_and_the_run_goes_on_with_the_answer
 
 @both
 @pytest.mark.parametrize("says", [False, "decline"])
-async def test_who_says_no_or_declines_refuses_an_approval(project: Project, era: str, says: object) -> None:
+async def test_who_says_no_or_declines_refuses_an_approval(
+    project: Project, era: str, says: str | bool
+) -> None:
     project.write("asks", ASKS, ASKING, WORD)
     user = User(says)
     async with project.server() as opened, opened.client(era, elicitation_callback=user) as client:
@@ -75,7 +71,7 @@ async def test_who_says_no_or_declines_refuses_an_approval(project: Project, era
     ("says", "said"), [("cancel", "waits for an answer"), (True, ""), ("green", "takes one of red, blue")]
 )
 async def test_a_run_whose_user_does_not_answer_waits_and_a_terminal_answers_it(
-    project: Project, era: str, says: object, said: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, era: str, says: str | bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = project.folder.parent / f"{project.folder.name}-state"  # where `samovar` below has it
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
@@ -189,14 +185,5 @@ async def test_what_a_model_may_do_is_asked_of_the_user_alone(
         opened.client(era, elicitation_callback=user) as client,
     ):
         error = error_of(await client.call_tool("tools", {}))
-        assert error["code"] == "waiting" and "wants to write" in error["message"]
+        assert error["code"] == "tool" and "nobody can be asked" in error["message"]
     assert user.asked == [] and not (project.folder / "out").exists()
-
-
-@pytest.mark.parametrize("choices", [(ACCEPT, REFUSE), ("a", "b")])
-def test_only_questions_about_trust_are_for_the_user_alone(choices: tuple[str, ...]) -> None:
-    key = VisitKey(path="A")
-    kept = KeptQuestion(run="r", key=key, kind="choice", parts=(), choices=choices, asked_at=0.0)
-    assert is_for_user_alone(kept) is (choices[0] == ACCEPT)
-    asks = KeptQuestion(run="r", key=key, kind="tool", parts=(), asked_at=0.0)
-    assert is_for_user_alone(asks)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from samovar import __version__
 from samovar.app import App
 from samovar.serve.mcp_prompts import LibraryPrompts
-from samovar.serve.mcp_tools import WorkflowTools
+from samovar.serve.mcp_tools import ExposedTools
 from samovar.serve.runs import WorkflowRuns
 
 NAME = "samovar"
@@ -33,7 +33,7 @@ PATH = "/mcp"
 
 def make_server(app: App, runs: WorkflowRuns, key: bytes) -> Server[object]:
     """`key`: seals what a client sends back with its answers; whoever has it can answer for any run."""
-    tools, prompts = WorkflowTools(runs), LibraryPrompts(app, runs.folder)
+    tools, prompts = ExposedTools(runs), LibraryPrompts(app, runs.folder)
     server: Server[object] = Server(
         NAME,
         version=__version__,

@@ -24,7 +24,7 @@ from samovar.language.tool_schemas import described, input_schema, output_of, ou
 from samovar.language.workflow import Workflow
 from samovar.serve.mcp_runs import RunTools
 from samovar.serve.progress import Progress
-from samovar.serve.questions import answer_in, form_of, is_for_user_alone, requests_of
+from samovar.serve.questions import answer_in, form_of, requests_of
 from samovar.serve.runs import ServedRun, WorkflowRuns
 from samovar.values import to_text
 
@@ -39,7 +39,7 @@ Called = mcp_types.CallToolResult | mcp_types.InputRequiredResult
 log = logging.getLogger(__name__)
 
 
-class WorkflowTools:
+class ExposedTools:
     """The tools of one server."""
 
     def __init__(self, runs: WorkflowRuns) -> None:
@@ -106,7 +106,7 @@ class _Call:
             raise UsageError(f"Run {run} is one of {found.workflow!r}, not of {self._workflow.name!r}.")
         if not found.status.is_over:
             for question in await anyio.to_thread.run_sync(self._runs.questions, run):
-                if str(question.key) in given and not is_for_user_alone(question):
+                if str(question.key) in given:
                     await self._answer(question, given[str(question.key)])
         return await self._runs.go_on(run, progress.hear)
 
@@ -125,20 +125,21 @@ class _Call:
 
     async def _asked(self, run: ServedRun) -> Called | None:
         """Asks the client's user what a run waits for. None: it is answered, and the run can go on."""
-        forms = [one for one in run.questions if not is_for_user_alone(one)]
         session = self._context.session
         capabilities = session.client_capabilities
         elicitation = capabilities.elicitation if capabilities else None
         takes_forms = elicitation is not None and (elicitation.form is not None or elicitation.url is None)
-        if not forms or not takes_forms:
+        if not run.questions or not takes_forms:
             return waits(run)
         if session.protocol_version in MODERN_PROTOCOL_VERSIONS:
             if self._params.request_state is not None and not self._says_something():
                 return waits(run)
-            return mcp_types.InputRequiredResult(input_requests=requests_of(forms), request_state=run.id)
-        form = form_of(forms[0])
+            return mcp_types.InputRequiredResult(
+                input_requests=requests_of(run.questions), request_state=run.id
+            )
+        form = form_of(run.questions[0])
         response = await session.elicit_form(form.message, form.requested_schema, self._context.request_id)
-        return None if await self._answer(forms[0], response) else waits(run)
+        return None if await self._answer(run.questions[0], response) else waits(run)
 
     def _says_something(self) -> bool:
         """The client's user did not only look away from all that was asked."""

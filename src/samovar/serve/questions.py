@@ -1,7 +1,8 @@
 """The questions of runs as forms of the Model Context Protocol, and what came back as answers.
 
 Above: `mcp_tools.py`. Below: questions, as the journal keeps them; the package `mcp_types`. What a client
-sends is data: an answer that the question does not take is none.
+sends is data: an answer that the question does not take is none. What a model may do is not among these
+questions: it is asked of the user alone, and is not allowed while nobody sits at a terminal.
 """
 
 from __future__ import annotations
@@ -14,16 +15,10 @@ import mcp_types
 from samovar.actions.question import NO, YES, Question, accepted
 from samovar.journal.people import KeptQuestion
 from samovar.running.waiting import question_from
-from samovar.tools.served import ACCEPT, REFUSE
 
 ANSWER = "answer"
 """The one field of a form."""
 MOST_MESSAGE_CHARS = 8_000
-
-
-def is_for_user_alone(kept: KeptQuestion) -> bool:
-    """It asks what the user allows a model to do, or whom he trusts: no program may pass that on."""
-    return kept.kind == "tool" or kept.choices == (ACCEPT, REFUSE)
 
 
 def form_of(kept: KeptQuestion) -> mcp_types.ElicitRequestFormParams:
