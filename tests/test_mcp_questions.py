@@ -68,7 +68,7 @@ async def test_who_says_no_or_declines_refuses_an_approval(
 
 @both
 @pytest.mark.parametrize(
-    ("says", "said"), [("cancel", "waits for an answer"), (True, ""), ("green", "takes one of red, blue")]
+    ("says", "said"), [("cancel", "The run waits"), (True, ""), ("green", "takes one of red, blue")]
 )
 async def test_a_run_whose_user_does_not_answer_waits_and_a_terminal_answers_it(
     project: Project, era: str, says: str | bool, said: str, monkeypatch: pytest.MonkeyPatch
@@ -81,11 +81,12 @@ async def test_a_run_whose_user_does_not_answer_waits_and_a_terminal_answers_it(
         error = error_of(await client.call_tool("asks", {}))
         assert said in error["message"] or "takes one of red, blue" in error["message"]
         [run] = value_of(await client.call_tool("run_status", {}))["runs"]
-        assert f"samovar answer {run['run']}" in error["message"]
+        way = f"samovar answer {run['run']} --question 2"
+        assert way in error["message"]
         assert run["status"] == "waiting"
         [found] = value_of(await client.call_tool("run_status", {"run": run["run"]}))["runs"]
         assert found["questions"] == [{"state": "Word", "text": "Which word?", "choices": ["red", "blue"]}]
-        done = samovar(project.folder, "answer", run["run"], "red", "--json")
+        done = samovar(project.folder, *way.split()[1:], "red", "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["result"] == "red"
         [found] = value_of(await client.call_tool("run_status", {"run": run["run"]}))["runs"]
@@ -99,7 +100,7 @@ async def test_a_client_that_asks_nobody_is_told_how_the_user_answers(project: P
         result = await client.call_tool("asks", {})
     error = error_of(result)
     assert error["code"] == "waiting" and "Ok asks: May I?" in error["message"]
-    assert f"samovar answer {run_of(result)}" in error["message"]
+    assert f"samovar answer {run_of(result)} --question 1" in error["message"]
 
 
 async def test_another_client_answers_after_the_server_was_started_again(project: Project) -> None:

@@ -22,7 +22,7 @@ from samovar.events import Ending, RunError
 from samovar.journal.people import KeptQuestion
 from samovar.language.tool_schemas import described, input_schema, output_of, output_schema
 from samovar.language.workflow import Workflow
-from samovar.serve.mcp_runs import RunTools
+from samovar.serve.mcp_runs import MOST_QUESTION_CHARS, RunTools
 from samovar.serve.progress import Progress
 from samovar.serve.questions import answer_in, form_of, requests_of
 from samovar.serve.runs import ServedRun, WorkflowRuns
@@ -116,7 +116,8 @@ class _Call:
             text = answer_in(question, response)
         except ValueError as error:
             raise UsageError(
-                f"{question.key} is not answered: {error}. The run still waits: {_by_hand(question.run)}"
+                f"{question.key} is not answered: {error}. The run still waits. The user answers in a "
+                f"terminal: {self._runs.command_for(question)}"
             ) from None
         if text is None:
             return False
@@ -130,16 +131,16 @@ class _Call:
         elicitation = capabilities.elicitation if capabilities else None
         takes_forms = elicitation is not None and (elicitation.form is not None or elicitation.url is None)
         if not run.questions or not takes_forms:
-            return waits(run)
+            return waits(run, self._runs)
         if session.protocol_version in MODERN_PROTOCOL_VERSIONS:
             if self._params.request_state is not None and not self._says_something():
-                return waits(run)
+                return waits(run, self._runs)
             return mcp_types.InputRequiredResult(
                 input_requests=requests_of(run.questions), request_state=run.id
             )
         form = form_of(run.questions[0])
         response = await session.elicit_form(form.message, form.requested_schema, self._context.request_id)
-        return None if await self._answer(run.questions[0], response) else waits(run)
+        return None if await self._answer(run.questions[0], response) else waits(run, self._runs)
 
     def _says_something(self) -> bool:
         """The client's user did not only look away from all that was asked."""
@@ -200,12 +201,10 @@ def failed(error: RunError, *, run: str | None = None) -> mcp_types.CallToolResu
     )
 
 
-def waits(run: ServedRun) -> mcp_types.CallToolResult:
+def waits(run: ServedRun, runs: WorkflowRuns) -> mcp_types.CallToolResult:
     """A run waits for a person that this client cannot ask, or who did not answer."""
-    lines = [f"{one.key} asks: {one.text.strip()[:2000] or 'May it go on?'}" for one in run.questions]
-    message = "\n".join(("The run waits for an answer.", *lines, _by_hand(run.id)))
-    return failed(RunError(code="waiting", message=message), run=run.id)
-
-
-def _by_hand(run: str) -> str:
-    return f"The user answers with `samovar answer {run}` in a terminal; `run_status` then has the result."
+    lines = ["The run waits. The user answers in a terminal, and `run_status` then has the result."]
+    for one in run.questions:
+        asked = one.text.strip()[:MOST_QUESTION_CHARS] or "May it go on?"
+        lines.append(f"{one.key} asks: {asked}\n  {runs.command_for(one)}")
+    return failed(RunError(code="waiting", message="\n".join(lines)), run=run.id)

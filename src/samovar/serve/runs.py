@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +63,7 @@ class WorkflowRuns:
 
     def __init__(self, app: App, journal: Journal | None, folder: Path, *, needs_models: bool = True) -> None:
         """`journal`: None if runs are not kept: nobody can answer their questions then."""
-        self._app, self._journal, self.folder = app, journal, folder
+        self.app, self._journal, self.folder = app, journal, folder
         self._needs_models = needs_models
         self._limit = anyio.CapacityLimiter(MOST_AT_ONCE)
         self.machine = ThisMachine()
@@ -73,14 +74,14 @@ class WorkflowRuns:
     def exposed(self) -> dict[str, Workflow]:
         """The workflows that may be used as tools, by the name of the tool."""
         found: dict[str, Workflow] = {}
-        for entry in self._app.library.workflows():
+        for entry in self.app.library.workflows():
             name = tool_name(entry.name)
             if not entry.is_exposed or not TOOL_NAME.fullmatch(name) or name in OWN_TOOLS:
                 continue
             if name in found:
                 log.warning("%s is not offered: %s has its name.", entry.path, found[name].path)
                 continue
-            found[name] = self._app.library.workflow(entry.name)
+            found[name] = self.app.library.workflow(entry.name)
         return found
 
     # Driving ------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class WorkflowRuns:
         async with self._limit:
             prepared, keeping = await anyio.to_thread.run_sync(ready)
             settings = replace(self._settings(), keeping=keeping)
-            runner = Runner(self._app.library, self._app.executor, on_event=on_event, settings=settings)
+            runner = Runner(self.app.library, self.app.executor, on_event=on_event, settings=settings)
             record = await runner.run(prepared)
         assert record.ending is not None
         questions: tuple[KeptQuestion, ...] = ()
@@ -131,7 +132,7 @@ class WorkflowRuns:
         )
 
     def _settings(self) -> RunnerSettings:
-        settings = self._app.settings
+        settings = self.app.settings
         return RunnerSettings(
             settings=settings,
             folder=self.folder,
@@ -152,12 +153,12 @@ class WorkflowRuns:
             return prepare(
                 workflow,
                 given,
-                self._app.library,
-                self._app.settings,
+                self.app.library,
+                self.app.settings,
                 self._settings(),
                 is_named=True,
                 needs_models=self._needs_models,
-                budget=self._app.pool.budget_bytes,
+                budget=self.app.pool.budget_bytes,
                 allow=allow,
             )
         except UntrustedError as error:
@@ -171,14 +172,14 @@ class WorkflowRuns:
     # Keeping ------------------------------------------------------------------------------------------
 
     def _keeping(self, workflow: Workflow, given: tuple[str, ...]) -> Keeping | None:
-        journal, settings = self._journal, self._app.settings
+        journal, settings = self._journal, self.app.settings
         if journal is None:
             return None
         return Keeping(
             journal=journal,
             options={"workflow": workflow.name, "settings": {"wait": True}, FROM_PROGRAM: True},
-            digests=digests(workflow, self._app.library),
-            sources=sources(workflow, self._app.library),
+            digests=digests(workflow, self.app.library),
+            sources=sources(workflow, self.app.library),
             folder=self.folder,
             given=given,
             is_outline=settings.journal == "outline",
@@ -194,11 +195,11 @@ class WorkflowRuns:
             raise UsageError(f"The workflow {head.workflow!r} of run {head.id} is not exposed any more.")
         if not _is_same(head.folder, self.folder):
             raise UsageError(
-                f"Run {head.id} was begun in {head.folder}. Go on with it there: `samovar answer {head.id}`."
+                f"Run {head.id} was begun in {head.folder}. Go on with it there: `samovar resume {head.id}`."
             )
         changed = [
             path
-            for path, digest in digests(workflow, self._app.library).items()
+            for path, digest in digests(workflow, self.app.library).items()
             if head.digests.get(path) != digest
         ]
         if changed:
@@ -267,8 +268,14 @@ class WorkflowRuns:
 
     def questions(self, run: str) -> Sequence[KeptQuestion]:
         """Those without an answer, and for which it is not too late, the oldest first."""
-        open_now = self._kept().people.questions(run)
-        return [one for one in open_now if one.until_s is None or one.until_s > time.time()]
+        now_s = time.time()
+        return [one for one in self._kept().people.questions(run) if not one.is_late(now_s)]
+
+    def command_for(self, question: KeptQuestion) -> str:
+        """What the user answers a question with, in a terminal."""
+        file = self.app.settings.journal_file
+        where = "" if file is None else f" --journal {shlex.quote(str(file))}"
+        return f"samovar answer {question.run} --question {question.number}{where}"
 
     def answer(self, question: KeptQuestion, text: str) -> bool:
         """Keeps the answer; False if the question has one by now."""

@@ -65,7 +65,7 @@ class WorkflowExecutor:
 
         workflow = known[model]
         run = await self._runs.begin(workflow, given_by(workflow, request.messages), hear)
-        text = _answer(run)
+        text = _answer(run, self._runs)
         if text:
             on_event(TextGenerated(piece=text))
         parts = [MessagePart(kind="reasoning", text="".join(thought))] if thought else []
@@ -116,17 +116,14 @@ def _of_message(workflow: Workflow) -> Parameter | None:
     return texts[0] if is_enough else None
 
 
-def _answer(run: ServedRun) -> str:
+def _answer(run: ServedRun, runs: WorkflowRuns) -> str:
     """The result as text. Raises `DeclinedError` for a run that waits, `ExecutorError` for any other."""
     if run.ending is Ending.COMPLETED:
         return "" if run.result is None else run.result if isinstance(run.result, str) else _json(run.result)
     if run.ending is Ending.WAITING:
-        asked = "; ".join(one.text.strip()[:500] for one in run.questions)
-        raise DeclinedError(
-            f"The run waits for an answer ({asked}). The user answers with `samovar answer {run.id}` in a "
-            "terminal.",
-            executor=WorkflowExecutor.name,
-        )
+        asked = "; ".join(f"{one.text.strip()[:500]} ({runs.command_for(one)})" for one in run.questions)
+        message = f"The run waits. The user answers in a terminal: {asked}"
+        raise DeclinedError(message, executor=WorkflowExecutor.name)
     why = run.error.message if run.error else f"it was {run.ending}"
     raise ExecutorError(f"The run {run.id} did not complete: {why}", executor=WorkflowExecutor.name)
 
