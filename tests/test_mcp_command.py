@@ -231,7 +231,6 @@ async def over_http(opened: Opened) -> AsyncIterator[str]:
     door = http_door(opened.server, hosts=[f"127.0.0.1:{port}"])
     web = Starlette(routes=[door.route], lifespan=lambda app: door.manager.run())
     server = uvicorn.Server(uvicorn.Config(web, log_level="critical", timeout_graceful_shutdown=5, ws="none"))
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [taken])
         while not server.started:

@@ -29,6 +29,7 @@
     │   ├── BudgetError         it does not fit the memory budget
     │   ├── ContextError        a prompt is longer than the context
     │   ├── EngineError         the engine refused or failed
+    │   │   ├── UnmetError      what was asked for cannot be had from this model
     │   │   └── PlatformError   this machine cannot run the engine
     │   └── ExecutorError       an executor that is not a local model failed
     │       ├── UnreachableError  nobody answers there, or the connection was cut
@@ -72,6 +73,7 @@ from samovar.errors.models import PlatformError as PlatformError
 from samovar.errors.models import ProtocolError as ProtocolError
 from samovar.errors.models import RateLimitError as RateLimitError
 from samovar.errors.models import SilentError as SilentError
+from samovar.errors.models import UnmetError as UnmetError
 from samovar.errors.models import UnreachableError as UnreachableError
 from samovar.errors.nearest import nearest as nearest
 from samovar.errors.nearest import same_look as same_look

@@ -83,6 +83,12 @@ class EngineError(ModelError):
     code = "engine"
 
 
+class UnmetError(EngineError):
+    """What was asked for cannot be had as it was asked: a form, a tool, a message that no template takes."""
+
+    code = "unmet"
+
+
 class PlatformError(EngineError):
     code = "platform"
     exit_status = 2

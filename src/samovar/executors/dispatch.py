@@ -18,6 +18,7 @@ from samovar.errors import BudgetError, ModelError, UsageError
 from samovar.executors.abilities import asked_for, cannot
 from samovar.executors.base import (
     Connection,
+    Counter,
     Embedder,
     EmbedRequest,
     Executor,
@@ -113,6 +114,14 @@ class Dispatcher:
             )
             raise UsageError(f"The executor {name!r} cannot embed texts. There is: {able}.")
         return await executor.embed(request)
+
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`. Raises `UsageError` if the executor that it names cannot count."""
+        name = self.chosen(request)[0].name
+        executor = self.executor(name)
+        if not isinstance(executor, Counter):
+            raise UsageError(f"The executor {name!r} cannot count the tokens of a prompt.")
+        return await executor.count(request)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[DispatchingConnection]:

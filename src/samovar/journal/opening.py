@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
+from samovar.files import exists, is_file, is_folder
 from samovar.projects.places import state_folder
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ def journal_file(settings: Settings) -> Path:
     """Where runs are kept. Raises `UsageError` for a user without a place for it."""
     file = settings.journal_file
     if file is not None:
-        if not file.name or file.is_dir():
-            raise UsageError(f"--journal cannot be {str(file)!r}: expected the path of a file.")
+        why = _no_file(file)
+        if why is not None:
+            raise UsageError(
+                f"The journal {file} cannot be used: {why} (--journal, or the setting `journal_file`)."
+            )
         return file
     folder = state_folder()
     if folder is None:
@@ -33,6 +37,17 @@ def journal_file(settings: Settings) -> Path:
             "--journal."
         )
     return folder / "journal.db"
+
+
+def _no_file(path: Path) -> str | None:
+    """Why no journal can be at a path that somebody has named, and what to do; None: one can."""
+    if not path.name or is_folder(path):
+        return "it is a folder. Name a file in it"
+    if not is_folder(path.parent):
+        return f"there is no folder {path.parent}. Make it first, or correct the path"
+    if exists(path) and not is_file(path):
+        return "it is not a regular file. Name another one"
+    return None
 
 
 def is_named(settings: Settings) -> bool:
