@@ -24,6 +24,8 @@ ID_CHARACTERS = 9
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LOOSE = frozenset(("additionalProperties", "patternProperties", "unevaluatedProperties"))
+_ELSEWHERE = frozenset(("allOf", "anyOf", "oneOf", "$ref"))
+"""What may list more properties: none of these is one that the schema itself does not list."""
 
 
 class UnenforceableError(ValueError):
@@ -36,13 +38,13 @@ class Tool:
 
     name: str
     schema: Mapping[str, Any]
-    """Of its arguments, which are an object; a property that it does not list is none."""
+    """Of its arguments, which are an object; if it lists all properties itself, there are no others."""
 
     @classmethod
     def of(cls, definition: ToolDefinition) -> Tool:
         """Raises `UnmetError`, which names the tool, for a name or a schema that none can have."""
         schema: Mapping[str, Any] = _schema_of(definition)
-        if not _LOOSE & schema.keys():
+        if not (_LOOSE | _ELSEWHERE) & schema.keys():
             schema = {**schema, "additionalProperties": False}
         return cls(name=definition.name, schema={"type": "object", **schema})
 

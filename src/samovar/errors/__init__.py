@@ -30,7 +30,8 @@
     │   ├── ContextError        a prompt is longer than the context
     │   ├── EngineError         the engine refused or failed
     │   │   ├── UnmetError      what was asked for cannot be had from this model
-    │   │   └── PlatformError   this machine cannot run the engine
+    │   │   ├── PlatformError   this machine cannot run the engine
+    │   │   └── EngineLostError the process that has the models ended
     │   └── ExecutorError       an executor that is not a local model failed
     │       ├── UnreachableError  nobody answers there, or the connection was cut
     │       ├── RateLimitError  too many requests in too short a time
@@ -63,6 +64,7 @@ from samovar.errors.models import BudgetError as BudgetError
 from samovar.errors.models import ContextError as ContextError
 from samovar.errors.models import DeclinedError as DeclinedError
 from samovar.errors.models import EngineError as EngineError
+from samovar.errors.models import EngineLostError as EngineLostError
 from samovar.errors.models import ExecutorError as ExecutorError
 from samovar.errors.models import ModelError as ModelError
 from samovar.errors.models import ModelFetchError as ModelFetchError

@@ -94,6 +94,13 @@ class PlatformError(EngineError):
     exit_status = 2
 
 
+class EngineLostError(EngineError):
+    """The process that has the models, or the way to it, ended while it was needed."""
+
+    code = "engine-lost"
+    retryable = True
+
+
 class ExecutorError(ModelError):
     """An executor that is not a local model cannot be reached, or failed. `executor`: its name."""
 

@@ -17,8 +17,15 @@ import anyio
 from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError, SamovarError
-from samovar.executors.base import EmbedRequest, ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.table import Locate, Parts
+from samovar.executors.base import (
+    EmbedRequest,
+    Executor,
+    ExecutorAbilities,
+    OnPromptEvent,
+    PromptReply,
+    PromptRequest,
+)
+from samovar.executors.table import HERE, Locate, Parts
 from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
 from samovar.serving.conversation import say
 from samovar.serving.embedding import embed
@@ -59,7 +66,7 @@ class LocalExecutor:
     @classmethod
     def where(cls, declared: DeclaredExecutor) -> str:
         """See `table.Member`."""
-        return "this process"
+        return HERE
 
     @classmethod
     def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
@@ -67,8 +74,10 @@ class LocalExecutor:
         return None
 
     @classmethod
-    def make(cls, parts: Parts) -> LocalExecutor:
+    def make(cls, parts: Parts) -> Executor:
         """See `table.Member`."""
+        if parts.local is not None:
+            return parts.local(parts)
         model = parts.declared.model or parts.settings.model
         return cls(parts.sessions, parts.locate, default_model=model, name=parts.declared.name)
 
