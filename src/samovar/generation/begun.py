@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 KEEP_EVERY_S = 3.0
-"""An answer that may go on in another process is kept this often."""
+"""So much of an answer is lost at most if its process is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,5 +50,7 @@ class GoingOn:
     begun: tuple[Begun, ...] = ()
     """Answers that were interrupted. One of them is continued if it is exactly of what is asked for now."""
     keep: Keep
-    """Called on the event loop every few seconds, and when the answer is cancelled, with all that there is.
+    """Called on the event loop every so often, and when the answer is cancelled, with all that there is.
     Never with an answer to a prompt that has a secret."""
+    every_s: float = KEEP_EVERY_S
+    """How often."""

@@ -18,6 +18,7 @@ from samovar.engines.llama.admission import Admission
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.queue import RequestQueue
 from samovar.engines.llama.requests import Books, Request, Running, Usage
@@ -51,9 +52,11 @@ class Arena:
         *,
         prefixes: Prefixes,
         exact: Prefixes,
+        states: AnswerStates,
         usage: Usage,
         threads: ThreadChoice,
     ) -> None:
+        """`states`: where what answers have evaluated is kept."""
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
         self.threads = threads
@@ -66,7 +69,9 @@ class Arena:
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
-        self._admission = Admission(binding, context, vocabulary, prefixes=prefixes, exact=exact, usage=usage)
+        self._admission = Admission(
+            binding, context, vocabulary, prefixes=prefixes, exact=exact, states=states, usage=usage
+        )
         self._is_broken = False  # the decode loop failed half way: nothing in the context can be relied on
         self._is_freed = False
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
@@ -218,6 +223,7 @@ class Arena:
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
+                    part.running.follow()
                     pick = part.running.sampler.pick
                     picked.append((part.running, pick(self._context.value, part.logits_row)))
                 except SamovarError as error:
@@ -257,14 +263,14 @@ class Arena:
         for left, token in zip(reversed(range(len(tokens))), tokens, strict=True):
             if self._vocabulary.is_end(token):
                 return self._admission.finish(running, FinishReason.STOP)
-            running.generated += 1
-            for piece in answer.feed(token):
-                running.request.events.put(piece)
+            running.said(token)
             if answer.is_over or (not left and running.sampler.is_over):
                 return self._admission.finish(running, FinishReason.STOP)
             if running.is_full:
                 return self._admission.finish(running, FinishReason.LENGTH)
         running.next_tokens = tokens
+        if running.request.lasting is not None and running.request.lasting.is_due:
+            self._admission.keep(running)
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.constraint import Constraint
+from samovar.engines.llama.lasting import Lasting
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -76,6 +77,8 @@ class Request:
     """Nothing of it may be written to disk."""
     tools_tokens: int = 0
     """Of its prompt: those of the tools' definitions."""
+    lasting: Lasting | None = None
+    """What of it outlives the process; None: nothing."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None
@@ -166,6 +169,24 @@ class Running:
         """No more tokens may be generated."""
         kept = self.request.choice_tokens if self.request.answer.is_free else 0
         return self.generated >= self.request.max_tokens - kept
+
+    def said(self, token: int) -> None:
+        """Its next token: what it says is put."""
+        self.generated += 1
+        if self.request.lasting is not None:
+            self.request.lasting.said.append(token)
+        for piece in self.request.answer.feed(token):
+            self.request.events.put(piece)
+
+    def follow(self) -> None:
+        """Before its first token is picked: says again what was said in an earlier process."""
+        lasting = self.request.lasting
+        if lasting is None or lasting.begun is None:
+            return
+        begun = lasting.follow()
+        for token in begun.tokens:
+            self.sampler.follow(token, begun)
+            self.said(token)
 
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""

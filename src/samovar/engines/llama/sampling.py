@@ -2,8 +2,9 @@
 
 Above: `admission.py` makes one, `arena.py` asks it. Below: `choosing.py` and `grammars.py` by their contract
 (`constraint.py`), `binding.py`, `vocabulary.py`. A sampler belongs to one answer; it is freed with `close`.
-What chance decides depends on the seed and on the place of the token alone, so that an answer that goes on in
-another process is decided as it would have been. The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own default order.
+The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own default order. What chance decides
+depends on the seed and on the place of the token alone, so an answer that goes on in another process needs no
+count of what was drawn before.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ class Sampler:
         return self._forced() or [*self._accepted([self._watched(context, row)]), *self._forced()]
 
     def follow(self, token: int, begun: Begun) -> None:
-        """As `pick` has once left it behind which gave this token as the next one of `begun`. The answer is fed
-        with the token afterwards, as it was then."""
+        """Leaves behind what `pick` did when it gave this token, the next one of `begun`, in another process.
+        As then, the answer is fed with it afterwards."""
         self._has_been_made()
         if self._constraint is not None and self._picked == begun.settled:
             self._settle()
