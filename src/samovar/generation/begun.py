@@ -52,5 +52,5 @@ class GoingOn:
     keep: Keep
     """Called on the event loop every so often, and when the answer is cancelled, with all that there is.
     Never with an answer to a prompt that has a secret."""
-    every_s: float = KEEP_EVERY_S
+    every_s: float
     """How often."""

@@ -19,7 +19,7 @@ import anyio
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, GoingOn, Message, Options, TextGenerated
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
@@ -40,6 +40,7 @@ class _Attempt:
 
     messages: tuple[Message, ...]
     options: Options
+    going_on: GoingOn | None = None
     dropped: int = 0
     """How many of the oldest messages were left out."""
     may_grow: bool = True
@@ -101,29 +102,35 @@ class LocalSession:
         *,
         on_event: OnGenerationEvent = _ignore,
         on_load: OnLoad = _ignore,
+        going_on: GoingOn | None = None,
     ) -> Turn:
-        """Says `messages` and returns the answer.
+        """Says `messages` and returns the answer. `going_on`: how it outlives this process.
 
         A `system` message replaces the one the conversation has. Both callbacks run on the event loop; an
         exception in one stops the turn and comes out. Raises `ModelError`: `ContextError` for what does not
         fit, `BudgetError` for what would only fit a context that may not be had; and `ClosedError` after
         `close`, also when it closes during the turn.
         """
-        async with self.stream(messages, options, on_load=on_load) as answer:
+        async with self.stream(messages, options, on_load=on_load, going_on=going_on) as answer:
             while (event := await answer.next_event()) is not None:
                 on_event(event)
         return answer.turn
 
     def stream(
-        self, messages: Sequence[Message], options: Options | None = None, *, on_load: OnLoad = _ignore
+        self,
+        messages: Sequence[Message],
+        options: Options | None = None,
+        *,
+        on_load: OnLoad = _ignore,
+        going_on: GoingOn | None = None,
     ) -> AnswerStream:
         """As `ask`, with the answer as it comes; what can go wrong is raised by the iteration."""
-        stream = AnswerStream(self._answer(messages, options or Options(), on_load))
+        stream = AnswerStream(self._answer(messages, options or Options(), on_load, going_on))
         self._streams.add(stream)
         return stream
 
     async def _answer(
-        self, messages: Sequence[Message], options: Options, on_load: OnLoad
+        self, messages: Sequence[Message], options: Options, on_load: OnLoad, going_on: GoingOn | None
     ) -> AsyncGenerator[GenerationEvent | Turn, None]:
         """The events of a turn, then the turn. No cancel scope or lock of a task is held at a `yield`."""
         started = time.monotonic()
@@ -133,7 +140,7 @@ class LocalSession:
         end: Finished | None = None
         async with self._slot:
             self._check_open()
-            attempt = _Attempt(say(self._messages, messages), options)
+            attempt = _Attempt(say(self._messages, messages), options, going_on)
             async with (
                 self._sessions.pool.loan(self._spec_for(options), on_load) as loan,
                 self._generate(loan, attempt) as events,
@@ -175,7 +182,11 @@ class LocalSession:
                 try:
                     events = await stack.enter_async_context(
                         loan.model.generate(
-                            attempt.messages, attempt.options, self._conversation, on_end=loan.end
+                            attempt.messages,
+                            attempt.options,
+                            self._conversation,
+                            on_end=loan.end,
+                            going_on=attempt.going_on,
                         )
                     )
                 except ContextError as error:

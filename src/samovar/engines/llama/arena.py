@@ -229,7 +229,10 @@ class Arena:
                 except SamovarError as error:
                     picked.append((part.running, error))
         with self._lock:
-            self._count(elapsed_s)
+            evaluates, size = self._batch.evaluates_prompts, self._batch.size
+            self._usage.count(elapsed_s, 0 if evaluates else size)
+            if not evaluates:
+                self.threads.stepped(elapsed_s, size)
             for part in self._batch.parts:
                 running = part.running
                 running.row.tokens.extend(part.tokens)
@@ -246,14 +249,6 @@ class Arena:
                     self._admission.fail(running, outcome)
                 else:
                     self._take(running, outcome)
-
-    def _count(self, elapsed_s: float) -> None:
-        if self._batch.evaluates_prompts:
-            self._usage.evaluate_s += elapsed_s
-        else:
-            self._usage.decode_s += elapsed_s
-            self._usage.decode_tokens += self._batch.size
-            self.threads.stepped(elapsed_s, self._batch.size)
 
     def _take(self, running: Running, tokens: list[int]) -> None:
         """A sequence's next tokens were picked: their text is put, and it continues or finishes."""

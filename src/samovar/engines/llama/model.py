@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
+from samovar.engines.lasting import Lasting, digest_of
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.arena_maker import ArenaMaker
 from samovar.engines.llama.binding import Binding
@@ -26,7 +27,6 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
-from samovar.engines.llama.lasting import Lasting, digest_of
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
 from samovar.engines.llama.offer import MOST_NOTES, tools_note
 from samovar.engines.llama.requests import Request

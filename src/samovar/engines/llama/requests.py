@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
+from samovar.engines.lasting import Lasting
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.constraint import Constraint
-from samovar.engines.llama.lasting import Lasting
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -34,6 +34,14 @@ class Usage:
     """How long those turns took."""
     evaluate_s: float = 0.0
     """How long the other turns took, what was decoded in them included."""
+
+    def count(self, elapsed_s: float, decoded: int) -> None:
+        """A turn, which has decoded so many tokens, or none and evaluated prompts."""
+        if decoded:
+            self.decode_s += elapsed_s
+            self.decode_tokens += decoded
+        else:
+            self.evaluate_s += elapsed_s
 
     def evaluating_s(self, tokens: int) -> float | None:
         """About what evaluating this many prompt tokens takes; None before an answer has ended."""

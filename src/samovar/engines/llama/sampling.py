@@ -12,20 +12,19 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from samovar.engines.judging import Said, Step, judged
+from samovar.engines.judging import Said, judged
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import OneOf
 from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.engines.llama.weighing import Allowed, Watched, kept, read
 from samovar.errors import EngineError
 from samovar.generation import Begun, Options, Sampling
 from samovar.values.certainty import ChosenValue, has_choices
@@ -35,8 +34,6 @@ RANDOM_SEED = 2**32 - 1
 """The seed that the engine replaces by one of its own each time (`LLAMA_DEFAULT_SEED` in `llama.h`)."""
 
 
-MOST_WEIGHED = 1 << 18
-"""Characters that are kept of how likely other tokens were, so that an answer can go on elsewhere."""
 MOST_CROSSING = 32
 """Tokens that would end the reasoning and begin the choice in one: this many are skipped, and no more."""
 
@@ -71,7 +68,7 @@ class Sampler:
         """Its answer holds choices, of which it is kept how sure they were."""
         self._said = bytearray()
         """By what is constrained to a form."""
-        self._steps: list[_Watched] = []
+        self._steps: list[Watched] = []
         self._picked = 0
         """Tokens of the answer so far."""
         self.settled: int | None = None
@@ -173,14 +170,12 @@ class Sampler:
     def _weigh_again(self, token: int, weighed: Mapping[int, str]) -> None:
         assert self._constraint is not None
         if self._is_watched and self._picked in weighed:
-            logits = array("f", b64decode(weighed[self._picked]))
-            self._weigh(token, self._constraint.few() or (), logits)
+            self._weigh(token, self._constraint.few() or (), read(weighed[self._picked]))
 
     def weighed(self) -> tuple[tuple[int, str], ...] | None:
         """For `follow`: what may be part of a choice, by its place, and how likely the others were. None if
         that is too much to keep."""
-        found = tuple((step.place, b64encode(step.allowed.logits).decode()) for step in self._steps)
-        return found if sum(len(text) for _, text in found) <= MOST_WEIGHED else None
+        return kept(self._steps)
 
     def chosen(self) -> tuple[ChosenValue, ...]:
         """The choices of the answer, if it is whole, with how sure each was."""
@@ -199,8 +194,8 @@ class Sampler:
         return token
 
     def _weigh(self, token: int, few: Sequence[int], logits: array[float]) -> None:
-        allowed = _Allowed(few, logits, self._piece)
-        self._steps.append(_Watched(len(self._said), self._piece(token), allowed, self._picked))
+        allowed = Allowed(few, logits, self._piece)
+        self._steps.append(Watched(len(self._said), self._piece(token), allowed, self._picked))
 
     def _piece(self, token: int) -> Said:
         return None if self._vocabulary.is_end(token) else self._vocabulary.piece(token)
@@ -272,31 +267,6 @@ class Sampler:
         if self._constraint is not None:
             self._constraint.close()
         self._chain = self._constraint = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched(Step):
-    """A step that may be part of a choice."""
-
-    allowed: _Allowed
-    place: int
-    """How many tokens the answer had before."""
-
-
-class _Allowed(Sequence[tuple[Said, float]]):
-    """What could be said, with its logits. Most steps are not of a choice, and are never asked for it."""
-
-    def __init__(self, tokens: Sequence[int], logits: array[float], piece: Callable[[int], Said]) -> None:
-        """`logits`: those of the tokens; of others they say nothing."""
-        self._tokens, self._piece, self.logits = array("i", tokens), piece, logits
-        if len(self._tokens) != len(logits):
-            self._tokens, self.logits = array("i"), array("f")
-
-    def __len__(self) -> int:
-        return len(self._tokens)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._piece(self._tokens[index]), self.logits[index]
 
 
 def seed_at(seed: int, place: int) -> int:

@@ -1,7 +1,7 @@
 """An answer that outlives its process: what it goes on from, and what is kept of it while it is generated.
 
-Above: `model.py` makes one for each request that asks for it; `admission.py`, `arena.py`, whose decode loop
-changes it. Below: the plain values. A prompt with a secret has none.
+Above: the engines, which make one for each answer that somebody keeps; an answer to a prompt with a secret
+has none. Below: the plain values.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FORM = 1
 
 
 def digest_of(identity: str, tokens: Sequence[int], options: Options) -> str:
-    """Of all that an answer depends on. `identity`: of the weights, and of the engine's build."""
+    """Names all that an answer depends on. `identity`: the weights, and the engine's build."""
     said = f"{FORM}\0{identity}\0{options!r}\0{','.join(map(str, tokens))}"
     return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
 class Lasting:
-    """Changed by the decode loop alone."""
+    """Changed by whoever generates the answer alone."""
 
     of: str
     tell: Callable[[Begun], None]
@@ -39,6 +39,8 @@ class Lasting:
     """All its tokens so far."""
     resumed: int = 0
     """How many of them are of an earlier process."""
+    is_over: bool = False
+    """It has come to its end, and nothing more of it is kept."""
     states: tuple[KeptState, ...] = ()
     """What there is of it on disk, the newest first."""
     _began_s: float = field(default_factory=time.monotonic)
@@ -87,14 +89,14 @@ class Lasting:
     @property
     def is_new(self) -> bool:
         """There is something that is not kept."""
-        return self.begun is None and len(self.said) > self._kept_tokens
+        return not self.is_over and self.begun is None and len(self.said) > self._kept_tokens
 
     @property
     def all_s(self) -> float:
         """How long it took so far."""
         return self.spent_s + time.monotonic() - self._began_s
 
-    def keep(self, settled: int | None, weighed: tuple[tuple[int, str], ...]) -> None:
+    def keep(self, settled: int | None = None, weighed: tuple[tuple[int, str], ...] = ()) -> None:
         """Has everything kept that there is so far."""
         self._kept_s, self._kept_tokens = time.monotonic(), len(self.said)
         self.tell(
