@@ -56,6 +56,11 @@ class Admission:
         return bool(self.waiting or self.running)
 
     @property
+    def is_exact(self) -> bool:
+        """The one that runs must come out the same each time."""
+        return any(running.request.options.deterministic for running in self.running)
+
+    @property
     def is_preparing(self) -> bool:
         """What someone's answer is constrained to is still being made."""
         return any(running.request.is_preparing for running in self.running)
@@ -91,7 +96,7 @@ class Admission:
         Who shares a prefix with a prompt that is just being evaluated lets others pass until it is there.
         """
         for request in list(self.waiting):
-            if not self._free or any(one.request.options.deterministic for one in self.running):
+            if not self._free or self.is_exact:
                 return
             exact = request.options.deterministic
             if exact and self.running:

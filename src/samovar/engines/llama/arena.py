@@ -181,7 +181,8 @@ class Arena:
             if not self._batch.size and self._admission.is_preparing:
                 self._queue.wait(IDLE_S)
             return True
-        threads = self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
+        is_exact = self._admission.is_exact
+        threads = self.threads.of_step(evaluates=self._batch.evaluates_prompts, is_exact=is_exact)
         self._context.set_threads(threads)
         started = time.monotonic()
         if code := self._context.decode(self._batch.value):
@@ -231,7 +232,7 @@ class Arena:
         with self._lock:
             evaluates, size = self._batch.evaluates_prompts, self._batch.size
             self._usage.count(elapsed_s, 0 if evaluates else size)
-            if not evaluates:
+            if not evaluates and not self._admission.is_exact:
                 self.threads.stepped(elapsed_s, size)
             for part in self._batch.parts:
                 running = part.running

@@ -172,8 +172,9 @@ class LlamaModel:
         copies = self._arenas.copies
         if not copies.identity or (request.options.deterministic and copies.answers is None):
             return None
+        threads = self._arena.threads.most if request.options.deterministic else ""
         lasting = Lasting(
-            of=digest_of(copies.identity, request.tokens, request.options),
+            of=digest_of(f"{copies.identity} {threads}", request.tokens, request.options),
             tell=lambda begun: request.events.tell(partial(going_on.keep, begun)),
             every_s=going_on.every_s,
         )

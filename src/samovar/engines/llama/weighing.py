@@ -1,7 +1,7 @@
 """What an answer might have said in place of what it says where it may be part of a choice, and how likely.
 
-Above: `sampling.py`. Below: `judging.py`, which makes the confidence of a choice of it. It can be kept as text,
-so that an answer that goes on in another process is as sure of its choices.
+Above: `sampling.py`. Below: `judging.py`, which makes the confidence of a choice of it. As text it can be
+kept, so that an answer that goes on in another process is as sure of its choices.
 """
 
 from __future__ import annotations
