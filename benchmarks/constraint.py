@@ -188,8 +188,8 @@ async def cold(rounds: int, mails: int) -> None:
 _KINDS = {
     "plain": "without a schema",
     "floor": "without one, while a direct call makes the tables beside",
-    "first": "with a schema, of a model that never had one",
-    "kept": "with a schema, of a model that had one before",
+    "first": "with a schema, of a model used from where it is, which never had one",
+    "kept": "with a schema, of a model that was fetched, or had one before",
 }
 
 

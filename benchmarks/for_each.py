@@ -279,6 +279,8 @@ def rows_of(found: dict[str, list[Measured]], distinct: int) -> list[list[str]]:
         rows.append([what, f"{share.median:.1%} of the time; the server object takes {most} times as long"])
     for count in AT_ONCE:
         known = [one for one in found[str(count)] if one.decode_tokens]
+        if not known:  # answers of one token, which are of their prompts' logits
+            continue
         each = spread([1e3 * (one.decode_s or 0) / (one.decode_tokens or 1) * count for one in known])
         rows.append([f"a decode with {count} rows", f"{each} ms, {each.median / count:.3g} ms a row"])
     return rows

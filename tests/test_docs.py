@@ -11,6 +11,7 @@ import pytest
 from samovar.actions import parse_action
 from samovar.checks.checking import check_workflow
 from samovar.library import Library
+from tests.doc_page import DocPage
 from tests.test_layers import DOORS, LAYERS, MODEL_HALF, RECORDS, WAIST, WORKFLOW_HALF
 
 ROOT = Path(__file__).parent.parent
@@ -45,17 +46,17 @@ def test_links_in_the_docs_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def examples() -> list[tuple[str, str]]:
-    """The ```markdown blocks of the language page that are whole workflows, by their title."""
-    text = (ROOT / "docs" / "language.md").read_text()
-    blocks = re.findall(r"^````markdown\n(.*?)^````$", text, re.S | re.M)
-    return [(str(number), block) for number, block in enumerate(blocks)]
-
-
-@pytest.mark.parametrize(("number", "block"), examples())
-def test_every_workflow_in_the_language_page_checks_clean(number: str, block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        (page.stem, number)
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for number in range(len(DocPage(page.stem).blocks("markdown")))
+    ],
+)
+def test_every_workflow_of_a_page_checks_clean(page: str, number: int, tmp_path: Path) -> None:
     path = tmp_path / "example.md"
-    path.write_text(block)
+    path.write_text(DocPage(page).blocks("markdown")[number])
     library = Library([], parse_action)
     assert not check_workflow(library.workflow(str(path)), library)
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from samovar.cli.checkup import Observation, look_at_all, worst
-from samovar.cli.checkup_machine import sqlite_finding
+from samovar.cli.checkup_machine import programs, sqlite_finding
 from samovar.cli.mcp_greeting import greet
 from samovar.config import DeclaredExecutor, DeclaredServer
 from samovar.errors import UsageError
@@ -45,6 +45,7 @@ ABOUT = (
     "cores",
     "memory",
     "sqlite",
+    "programs",
     "terminal",
     "settings",
     "trust",
@@ -435,3 +436,13 @@ def test_who_has_the_journal_open_is_said(folder: Path) -> None:
         assert other.stdout is not None and other.stdout.readline()
         assert [one for one in users_of(file) if f"({other.pid})" in one]
         other.communicate(b"\n", timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("system", "verdict", "says"),
+    [("linux", "ok", "ends with it"), ("darwin", "ok", "may stay"), ("win32", "doubtful", "never tried")],
+)
+def test_it_says_where_a_program_may_outlive_its_run(system: str, verdict: str, says: str) -> None:
+    (found,) = programs(system)
+    assert found.verdict == verdict and says in found.what
+    assert (found.fix is None) is (verdict == "ok")

@@ -19,7 +19,7 @@ from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.llama.binding import open_binding
 from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.grammar_maker import GrammarMaker, _name_of
+from samovar.engines.llama.grammar_maker import GrammarMaker, _name_of, keep_table
 from samovar.engines.llama.grammars import Grammars
 from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
@@ -300,3 +300,20 @@ def test_a_maker_makes_them_of_the_vocabulary_if_the_file_is_gone(tiny_model: Pa
         assert grammars.vocabulary_size == template.vocabulary.size
         maker.close()
         maker.close()
+
+
+async def test_a_model_that_was_fetched_begins_its_first_answer_of_a_form_with_its_load(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_table(tiny_model, tmp_path / "tokens")
+    counts = Counts(monkeypatch)
+    async with loaded(tiny_model, KeptTables(tmp_path / "tokens")) as model:
+        assert json.loads(await answer(model)) in ("yes", "no", "perhaps")
+    assert (counts.tables, counts.grammars, counts.began_before_weights) == (0, 1, [True])
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"\x00" * 4096])
+def test_of_a_fetched_file_that_is_not_a_model_nothing_is_kept(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.gguf").write_bytes(content)
+    keep_table(tmp_path / "model.gguf", tmp_path / "tokens")
+    assert not list(tmp_path.rglob("*.tokens"))

@@ -12,7 +12,6 @@ import yaml
 
 from samovar.actions.question import YES, Question, Reply
 from samovar.checks.checking import check_workflow
-from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, FaultsError, Place, UsageError
 from samovar.expressions.expression import Expression
 from samovar.expressions.functions import KNOWN
@@ -24,27 +23,16 @@ from samovar.language.template import Template
 from samovar.language.yaml_document import read_yaml
 from samovar.running.runner import RunnerSettings
 from tests.bench import Bench, Idle, Told
+from tests.doc_page import DocPage, assert_cases_pass, codes
 
 pytestmark = pytest.mark.anyio
 
-PAGE = (Path(__file__).parent.parent / "docs" / "language.md").read_text(encoding="utf-8")
+LANGUAGE = DocPage("language")
+PAGE, rows = LANGUAGE.text, LANGUAGE.rows
 HERE = Place(path=None, line=1)
 VARIABLES = yaml.safe_load(re.search(r"^```yaml\n(n: .*?)^```$", PAGE, re.S | re.M)[1])  # type: ignore[index]
 CHILD = "[*] --> Double\nDouble --> [*]"
 CHILD_FRONT = "parameters: [{name: x, type: number}]"
-
-
-def rows(head: str) -> list[list[str]]:
-    """The cells of the table whose head this is."""
-    tables = re.findall(rf"^\| {re.escape(head)} \|\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.M)
-    assert len(tables) >= 1, head
-    lines = "".join(tables).splitlines()
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-
-
-def codes(cell: str) -> list[str]:
-    """The code spans of a cell, without the escape of its table."""
-    return [span.replace("\\|", "|") for span in re.findall(r"`([^`]*)`", cell)]
 
 
 async def performed(
@@ -177,24 +165,8 @@ def test_what_mermaid_does_not_read_is_read_with_a_hint() -> None:
     assert [statement for statement in statements if not read(statement)] == []
 
 
-def workflows() -> list[tuple[str, str]]:
-    """The whole workflows, each with the case below it."""
-    pattern = r"^````markdown\n(.*?)^````\n\n<details><summary>.*?</summary>\n\n```yaml\n(.*?)^```$"
-    return re.findall(pattern, PAGE, re.S | re.M)
-
-
-def test_every_workflow_has_a_case() -> None:
-    assert len(workflows()) == PAGE.count("````markdown\n")
-
-
-@pytest.mark.parametrize(("workflow", "case"), workflows(), ids=lambda text: text[:20])
+@pytest.mark.parametrize(("workflow", "case"), LANGUAGE.workflows(), ids=lambda text: text[:20])
 def test_every_workflow_does_what_its_case_says(
     workflow: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "w.md").write_text(workflow, encoding="utf-8")
-    (tmp_path / "w.test.yaml").write_text(case, encoding="utf-8")
-    arguments = CasesArguments(
-        paths=(tmp_path / "w.md",), only=None, coverage_min=None, junit=None, lenient=False, as_json=False
-    )
-    status = run_tests(arguments)
-    assert status == 0, capsys.readouterr().out
+    assert_cases_pass(workflow, case, tmp_path, capsys)

@@ -8,16 +8,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from samovar.actions.reached import VisitOf
 from samovar.actions.tools import ToolResult
 from samovar.tools import pages
-from samovar.tools.page_line import PageLine, is_inside
+from samovar.tools import servers as servers_of_run
+from samovar.tools.page_line import FoundAddress, PageLine, dial, is_inside
+from samovar.tools.servers import open_servers
 
 Answer = Callable[["_Handler"], None]
 WAIT_S = 30
+HERE = VisitOf(run="run", number=1, path="A")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -43,6 +49,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Somebody has gone before it could ask."""
+
+
 class Site:
     """What is served. Mutable: what was asked."""
 
@@ -51,8 +64,7 @@ class Site:
         self.gone = threading.Semaphore(0)
         """Released when somebody has gone while being answered."""
         members = {"answers": answers, "asked": self.asked, "gone": self.gone}
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), members))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), members))
 
     @property
     def host(self) -> str:
@@ -132,14 +144,46 @@ def test_what_comes_with_a_redirection_is_not_read() -> None:
 @pytest.mark.parametrize("name", ["docs.example.org", "a.internal"])
 def test_a_name_that_leads_to_this_machine_is_not_followed(name: str) -> None:
     with site({"/": text(b"secret"), "/to": leads(f"http://{name}/")}) as one:
+        inside: FoundAddress = (socket.AF_INET, ("127.0.0.1", one.server.server_port))
+        outside: FoundAddress = (socket.AF_INET, ("93.184.216.34", 80))
 
-        def connect(address: tuple[str, int], *more: Any, **others: Any) -> socket.socket:
-            return socket.create_connection(("127.0.0.1", one.server.server_port), *more, **others)
+        def find(host: str, port: int) -> list[FoundAddress]:
+            return [inside]
 
-        result = pages.fetch(f"http://{name}/", (name,), connect=connect)
-        assert result.is_refused and "leads to 127.0.0.1" in result.text and one.asked == []
-        result = pages.fetch(f"http://{one.host}/to", (name, one.host), connect=connect)
+        def find_both(host: str, port: int) -> list[FoundAddress]:
+            return [outside, inside]
+
+        for each in (find, find_both):
+            result = pages.fetch(f"http://{name}/", (name,), find=each, dial=nobody_dials)
+            assert result.is_refused and "leads to 127.0.0.1" in result.text and one.asked == []
+        result = pages.fetch(f"http://{one.host}/to", (name, one.host), find=find)
         assert result.is_refused and one.asked == ["/to"]
+
+
+def nobody_dials(found: FoundAddress, timeout_s: float) -> socket.socket:
+    raise AssertionError(f"nobody connects to {found} if one of the addresses is inside")
+
+
+def test_every_address_of_a_host_is_tried_and_all_together_have_one_time_limit() -> None:
+    tried: list[tuple[object, float]] = []
+
+    def dialled(found: FoundAddress, timeout_s: float) -> socket.socket:
+        tried.append((found[1][0], timeout_s))
+        if found == live:
+            return dial(found, timeout_s)
+        raise TimeoutError("timed out")
+
+    with site({"/": text(b"here")}) as one:
+        dead: list[FoundAddress] = [(socket.AF_INET, (f"192.0.2.{number}", 80)) for number in range(3)]
+        live: FoundAddress = (socket.AF_INET, ("127.0.0.1", one.server.server_port))
+        url, hosts = "http://localhost/", ("localhost",)
+        result = pages.fetch(url, hosts, find=lambda *_: [*dead, live], dial=dialled)
+        assert result.text == "here"
+        assert [address for address, _ in tried] == ["192.0.2.0", "192.0.2.1", "192.0.2.2", "127.0.0.1"]
+        assert tried[0][1] <= pages.LIMIT_S / 4 and tried[3][1] <= pages.LIMIT_S
+        result = pages.fetch(url, hosts, find=lambda *_: dead, dial=dialled)
+        assert result.text == "The page cannot be fetched: timed out."
+    assert "no address" in pages.fetch(url, hosts, find=lambda *_: []).text
 
 
 @pytest.mark.parametrize(
@@ -243,12 +287,12 @@ def test_a_page_behind_tls_is_given_up_too_before_anything_is_said(monkeypatch: 
 def test_a_connection_that_comes_when_the_time_is_over_is_cut_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
 
-        def connect(address: tuple[str, int], *more: Any, **others: Any) -> socket.socket:
+        def dialled(found: FoundAddress, timeout_s: float) -> socket.socket:
             line._cut()  # while it is being made
-            return socket.create_connection(address, *more, **others)
+            return dial(found, timeout_s)
 
-        with PageLine(connect, WAIT_S) as line, pytest.raises(TimeoutError):
-            line.connected("127.0.0.1", (silent.getsockname()[1],), is_proxy=False)
+        with PageLine(WAIT_S, dial=dialled) as line, pytest.raises(TimeoutError):
+            line.connected("127.0.0.1", silent.getsockname()[1], WAIT_S, is_proxy=False)
 
 
 @pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "application/zip", "text", ""])
@@ -301,3 +345,36 @@ def test_html_that_opens_without_an_end_takes_a_time_that_grows_with_it() -> Non
         body = (piece * 40_000).encode()
         with site({"/": text(body, "text/html")}) as one:
             assert len(one.fetch("/").text) <= len(body)
+
+
+@pytest.mark.anyio
+async def test_a_page_that_nobody_waits_for_any_more_keeps_no_process_alive(tmp_path: Path) -> None:
+    is_asked, is_over = threading.Event(), threading.Event()
+
+    def answer(to: _Handler) -> None:
+        is_asked.set()
+        is_over.wait(WAIT_S)
+
+    with site({"/": answer}) as one:
+        async with open_servers("run", tmp_path) as servers, anyio.create_task_group() as tasks:
+            tasks.start_soon(servers.fetch, f"http://{one.host}/", (one.host,), HERE)
+            assert await anyio.to_thread.run_sync(is_asked.wait, WAIT_S)
+            tasks.cancel_scope.cancel()
+        (thread,) = [found for found in threading.enumerate() if found.name == "samovar page"]
+        assert thread.daemon
+        is_over.set()
+        thread.join(WAIT_S)
+
+
+@pytest.mark.anyio
+async def test_a_name_that_is_looked_up_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (is_over.wait(WAIT_S), [])[1])
+    monkeypatch.setattr(pages, "WHOLE_S", 0.1)
+    monkeypatch.setattr(servers_of_run, "GRACE_S", 0.1)
+    async with open_servers("run", tmp_path) as servers:
+        result = await servers.fetch("http://slow.example/", ("slow.example",), HERE)
+    is_over.set()
+    assert result.is_error and "was not found in time" in result.text

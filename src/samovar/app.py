@@ -154,13 +154,30 @@ class Locator:
             if self._settings.offline:
                 raise not_here(reference)
 
-            from samovar.models.fetching import fetch_model  # what few runs need, none waits for
-
             def told(progress: FetchProgress) -> None:
                 on_progress(progress.done_bytes, progress.total_bytes)
 
-            await fetch_model(reference, self._stores, told)
+            await fetch(self._settings, reference, self._stores, told)
         return spec_for(self._settings, reference, self._stores.find(reference))
+
+
+async def fetch(
+    settings: Settings, reference: Reference, stores: Stores, on_progress: Callable[[FetchProgress], None]
+) -> Path:
+    """Fetches a model, and keeps what answers of a form need of it. Raises as `models.fetching` does."""
+    from samovar.engines.llama.grammar_maker import keep_table  # what few runs need, none waits for
+    from samovar.models.fetching import fetch_model
+
+    path = await fetch_model(reference, stores, on_progress)
+    if (folder := _tables_folder(settings)) is not None:
+        await anyio.to_thread.run_sync(keep_table, path, folder)
+    return path
+
+
+def _tables_folder(settings: Settings) -> Path | None:
+    """Where the tables of vocabularies are kept; None if there is no place for them."""
+    store = open_store(settings)
+    return store.folder.parent / "tokens" if store.is_anywhere else None
 
 
 def check_answers(spec: ModelSpec) -> None:
@@ -240,8 +257,8 @@ def _on_llama(settings: Settings, stack: AsyncExitStack) -> Engine:
     if settings.snapshots_bytes and store.is_anywhere:
         snapshots = open_snapshots(settings)
         stack.push_async_callback(_in_thread, snapshots.close)
-    tables = KeptTables(store.folder.parent / "tokens") if store.is_anywhere else None
-    return LlamaEngine(snapshots, open_tuned(settings), tables=tables)
+    tables = _tables_folder(settings)
+    return LlamaEngine(snapshots, open_tuned(settings), tables=KeptTables(tables) if tables else None)
 
 
 def _scripted(script: Script) -> Engine:

@@ -49,6 +49,8 @@ class LibraryEntry:
     description: str | None
     fault: str | None
     """Why it cannot be used; None when it can."""
+    is_exposed: bool = False
+    """It is a workflow that other programs may use as a tool."""
     shadows: tuple[tuple[str, Path], ...] = ()
     """What else has the name and is not reached: source and file, nearest first."""
 

@@ -271,9 +271,8 @@ class Library:
         return names
 
     def _entries(self, kind: str) -> list[LibraryEntry]:
-        found = files_by_name(self._folders, kind)
-        entries = (self._entry(kind, name, files) for name, files in found.items())
-        return [entry for entry in entries if entry is not None]
+        found = [self._entry(kind, *one) for one in files_by_name(self._folders, kind).items()]
+        return [entry for entry in found if entry is not None]
 
     def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> LibraryEntry | None:
         """The nearest file of a name; None if that is a partial."""
@@ -296,5 +295,6 @@ class Library:
             title=item.title if item else None,
             description=item.description if item else None,
             fault=fault,
+            is_exposed=isinstance(item, Workflow) and item.exposed is not None,
             shadows=tuple(shadows),
         )

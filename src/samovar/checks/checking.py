@@ -15,6 +15,7 @@ from samovar.actions.options import OF_VERIFY, OPTIONS
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.exposed import doubtful_exposure
 from samovar.checks.for_each import doubtful_items
 from samovar.checks.gone_errors import errors_read_too_late
 from samovar.checks.labels import declared_here
@@ -57,7 +58,7 @@ def check_workflow(
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
         found += [*doubtful_items(workflow, library, types, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, types, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
-        found += mistyped_returns(workflow, types)
+        found += [*mistyped_returns(workflow, types), *doubtful_exposure(workflow)]
         found += read_in_vain(workflow, types, "warning" if is_old else "error")
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 

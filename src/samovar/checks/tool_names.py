@@ -12,10 +12,11 @@ from fnmatch import fnmatchcase
 from samovar.actions.prompt import ExecutePrompt
 from samovar.errors import Fault, NotFoundError, Place, SamovarError, nearest
 from samovar.language.tool_names import read_tools
+from samovar.language.tool_schemas import tool_name
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.tools.table import KNOWN
-from samovar.tools.workflows import SOURCE, as_tool
+from samovar.tools.workflows import SOURCE
 
 CODE = "unknown-tool"
 
@@ -48,7 +49,7 @@ def _unknown(pattern: str, place: Place, workflow: Workflow, library: Library) -
 
 def _unknown_workflow(pattern: str, place: Place, workflow: Workflow, library: Library) -> Iterator[Fault]:
     name = pattern.partition(".")[2]
-    known = [as_tool(entry.name) for entry in library.workflows()]
+    known = [tool_name(entry.name) for entry in library.workflows()]
     if any(fnmatchcase(one, name) for one in known):
         return
     try:

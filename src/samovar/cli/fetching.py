@@ -12,15 +12,16 @@ from pathlib import Path
 import anyio
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from samovar.app import open_stores, read_reference
+from samovar.app import fetch, open_stores, read_reference
 from samovar.background import beside
 from samovar.cli.console import make_console
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
+from samovar.config import Settings
 from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.memory import in_words
 from samovar.models.fetch_progress import FetchProgress
-from samovar.models.fetching import fetch_model, is_pinned, is_resumed
+from samovar.models.fetching import is_pinned, is_resumed
 from samovar.models.header import read_header
 from samovar.models.reference import Reference
 from samovar.models.split import parts_of
@@ -40,7 +41,7 @@ def pull_model(text: str, *, quiet: bool) -> int:
     if settings.offline:
         raise UsageError("The setting `offline` is on, so nothing is fetched.")
     try:
-        path = _fetch(text, reference, stores, quiet)
+        path = _fetch(text, settings, reference, stores, quiet)
     except ModelFetchError as error:
         if here is None:
             raise
@@ -74,7 +75,7 @@ def _say_here(text: str, path: Path, quiet: bool) -> int:
     return 0
 
 
-def _fetch(text: str, reference: Reference, stores: Stores, quiet: bool) -> Path | None:
+def _fetch(text: str, settings: Settings, reference: Reference, stores: Stores, quiet: bool) -> Path | None:
     """Fetches it; None if a person stopped that."""
     console = make_console()
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
@@ -89,7 +90,7 @@ def _fetch(text: str, reference: Reference, stores: Stores, quiet: bool) -> Path
         async def main() -> Path | None:
             with anyio.CancelScope() as scope:
                 async with beside(hear_signals=lambda: _cancel_on_signal(scope)):
-                    return await fetch_model(reference, stores, told)
+                    return await fetch(settings, reference, stores, told)
             return None
 
         return anyio.run(main)

@@ -46,6 +46,8 @@ def list_library(*, as_json: bool) -> int:
                 if entry.fault
                 else Text(entry.description or entry.title or "")
             )
+            if entry.is_exposed:
+                text.append("\nis a tool for other programs (`expose: true`)", style="dim")
             for source, path in entry.shadows:
                 text.append(f"\nhides {path} ({source})", style="dim")
             table.add_row(entry.name, entry.source, text)
@@ -61,6 +63,7 @@ def _entry(entry: LibraryEntry) -> dict[str, Any]:
         "title": entry.title,
         "description": entry.description,
         "fault": entry.fault,
+        "is_exposed": entry.is_exposed,
         "shadows": [{"source": source, "path": str(path)} for source, path in entry.shadows],
     }
 

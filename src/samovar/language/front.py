@@ -43,6 +43,7 @@ KEYS = frozenset(
         "choice_states_act",
         "returns",
         "finally",
+        "expose",
         DIALECT_KEY,
     ]
 )
@@ -98,6 +99,7 @@ class FrontSettings:
     returns: ReturnedValues | None = None
     at_end: Named | None = None
     """The state of `finally`."""
+    exposed: Place | None = None
 
 
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
@@ -140,7 +142,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
 
     def one_of(key: str, default: Any, *allowed: Any) -> Any:
         value = values.get(key, default)
-        if value not in allowed:
+        if not any(value == one and type(value) is type(one) for one in allowed):  # 1 is not true
             shown = " or ".join(str(one).lower() for one in allowed)
             add("front-matter", f"`{key}` must be {shown}, not {value!r}.", place(key))
             return default
@@ -161,6 +163,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         choice_states_act=one_of("choice_states_act", True, True, False),
         at_end=_named(text("finally"), place("finally")),
         returns=_returns(values, partial(place, "returns"), add),
+        exposed=place("expose") if one_of("expose", False, True, False) else None,
     )
 
 

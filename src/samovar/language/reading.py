@@ -71,10 +71,9 @@ def parse_workflow(
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
+    forks: dict[str, Fork] = {}
     if initial and not diagram.faults:
         graph, forks = _shaped(graph, initial, settings.at_end, found)
-    else:
-        forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None:
         raise FaultsError(faults)
@@ -93,6 +92,7 @@ def parse_workflow(
         limits=settings.limits,
         choice_states_act=settings.choice_states_act,
         returns=settings.returns,
+        exposed=settings.exposed,
         initial=initial,
         at_end=meant_at_end(settings.at_end, graph.states, initial),
         states=graph.states,

@@ -206,6 +206,8 @@ class Workflow:
     choice_states_act: bool = True
     returns: ReturnedValues | None = None
     """What a run of it gives; None: `result`, or its last answer, and as a sub-workflow all its variables."""
+    exposed: Place | None = None
+    """Where it says that other programs may use it as a tool; None: they may not."""
     initial: str
     at_end: str | None = None
     """The state whose action is performed at every ending; no transition leads to it."""

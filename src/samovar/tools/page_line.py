@@ -1,7 +1,7 @@
 """The connections by which one page is fetched: all of it ends in time, and none leads to this machine.
 
 Above: `pages.py`. Below: the standard library. A name can be made to mean any address by whoever owns it, so
-what counts is where a connection has come to. Mutable: the sockets that are open.
+what counts is each address that it has, before anything is sent there. Mutable: the sockets that are open.
 """
 
 from __future__ import annotations
@@ -10,14 +10,38 @@ import http.client
 import ipaddress
 import socket
 import threading
+import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
-Connect = Callable[..., socket.socket]
-"""As `socket.create_connection`."""
+FoundAddress = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""Of a machine, as `socket.getaddrinfo` gives it: the family, and what `socket.connect` takes."""
+
+
+def found_addresses(host: str, port: int) -> list[FoundAddress]:
+    """All that a name has, in the order in which they should be tried. Raises `OSError`."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, at) for family, _, _, _, at in found))
+
+
+def dial(found: FoundAddress, timeout_s: float) -> socket.socket:
+    """A connection to an address. Raises `OSError`."""
+    family, at = found
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.settimeout(timeout_s)
+        made.connect(at)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+Find = Callable[[str, int], Sequence[FoundAddress]]
+Dial = Callable[[FoundAddress, float], socket.socket]
 
 
 class InsideError(OSError):
@@ -25,10 +49,13 @@ class InsideError(OSError):
 
 
 class PageLine:
-    """Used with `with`, around all of the fetching. `whole_s`: after that every connection is cut."""
+    """Used with `with`, around all of the fetching. `whole_s`: after that every connection is cut.
 
-    def __init__(self, connect: Connect, whole_s: float) -> None:
-        self._connect = connect
+    `find` and `dial` are how addresses are found and connected to.
+    """
+
+    def __init__(self, whole_s: float, *, find: Find = found_addresses, dial: Dial = dial) -> None:
+        self._find, self._dial = find, dial
         self._timer = threading.Timer(whole_s, self._cut)
         self._timer.daemon = True
         self._sockets: list[socket.socket] = []
@@ -55,20 +82,32 @@ class PageLine:
         """Those that open pages."""
         return (_Http(self), _Https(self))
 
-    def connected(self, host: str, *arguments: Any, is_proxy: bool, **more: Any) -> socket.socket:
-        """A connection. Raises `OSError`, and `InsideError` for a name that leads where none should."""
-        found = self._connect((host, *arguments[0]), *arguments[1:], **more)
-        self._sockets.append(found.dup())
-        if self.is_cut:  # maybe before it was among those that are cut
-            found.close()
-            raise TimeoutError
-        address = str(found.getpeername()[0])
-        if not is_proxy and not is_address(host) and is_inside(address):
-            found.close()
-            raise InsideError(
-                f"{host!r} leads to {address}, which is an address of this machine or of its link."
-            )
-        return found
+    def connected(self, host: str, port: int, timeout_s: float, *, is_proxy: bool) -> socket.socket:
+        """A connection, made within this time, whatever addresses the host has.
+
+        Each of them may take its part of the time that is left. Raises `OSError`, and `InsideError` for a
+        name that leads where none should.
+        """
+        end = time.monotonic() + timeout_s
+        addresses = self._find(host, port)
+        for _, at in addresses:
+            if not is_proxy and not is_address(host) and is_inside(str(at[0])):
+                raise InsideError(f"{host!r} leads to {at[0]}, an address of this machine or of its link.")
+        failed: OSError = OSError(f"{host!r} has no address")
+        for number, one in enumerate(addresses):
+            left_s = max(0.001, end - time.monotonic()) / (len(addresses) - number)
+            try:
+                made = self._dial(one, left_s)
+            except OSError as error:
+                failed = error
+                continue
+            made.settimeout(timeout_s)
+            self._sockets.append(made.dup())
+            if self.is_cut:  # maybe before it was among those that are cut
+                made.close()
+                raise TimeoutError
+            return made
+        raise failed
 
 
 def is_address(host: str) -> bool:
@@ -114,8 +153,8 @@ def _made(kind: Any, line: PageLine, request: urllib.request.Request, host: str,
     connection = kind(host, **more)
     is_proxy = request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
 
-    def connect(address: tuple[str, int], *arguments: Any, **others: Any) -> socket.socket:
-        return line.connected(address[0], address[1:], *arguments, is_proxy=is_proxy, **others)
+    def connect(address: tuple[str, int], timeout_s: float, source: None = None) -> socket.socket:
+        return line.connected(*address, timeout_s, is_proxy=is_proxy)
 
     connection._create_connection = connect  # what the library has for it
     return connection

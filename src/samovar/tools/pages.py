@@ -6,7 +6,7 @@ Above: the servers of a run; `web.py`. Below: `page_line.py`, which connects; th
 from __future__ import annotations
 
 import re
-import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 from samovar.actions.tools import ToolResult, failed, refused
 from samovar.errors.counting import counted
-from samovar.tools.page_line import Connect, InsideError, PageLine
+from samovar.tools.page_line import Dial, Find, InsideError, PageLine, dial, found_addresses
 
 MOST_BYTES = 2_000_000
 LIMIT_S = 30.0
-"""Without an answer, or between two pieces of it."""
+"""For a connection, to whichever address; without an answer; or between two pieces of it."""
 WHOLE_S = 120.0
 """For all of it: the way there, and every piece."""
 PIECE_BYTES = 65_536
@@ -50,7 +50,7 @@ def is_among(host: str, hosts: Sequence[str]) -> bool:
 
 
 class _Elsewhere(Exception):
-    """It leads to a host that is not allowed."""
+    """It leads to where nobody may be led; the text is a sentence."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -63,12 +63,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         fp.close()  # the library would read all of what comes with it, however much that is
         host = host_of(newurl)
         if host is None or not is_among(host, self._hosts):
-            raise _Elsewhere(newurl[:200])
+            raise _Elsewhere(f"The page leads to {newurl[:200]}, whose host is not allowed.")
+        if req.type == "https" and not newurl.lower().startswith("https:"):
+            raise _Elsewhere(f"The page leads to {newurl[:200]}, which is not encrypted.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_connection) -> ToolResult:
-    """A page as text, if its host is among these. Blocks. `connect`: as in the library."""
+def fetch(url: str, hosts: Sequence[str], *, find: Find = found_addresses, dial: Dial = dial) -> ToolResult:
+    """A page as text, if its host is among these. Blocks. `find`, `dial`: see `PageLine`."""
     host = host_of(url)
     if host is None:
         return refused("Only http:// and https:// addresses, without a name and a password, are fetched.")
@@ -76,7 +78,7 @@ def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_co
         return refused(f"Pages of {host[:100]!r} are not allowed. Do without them.")
     try:
         with (
-            PageLine(connect, WHOLE_S) as line,
+            PageLine(WHOLE_S, find=find, dial=dial) as line,
             _opened(url, hosts, line) as answer,
         ):
             kind = answer.headers.get_content_type()
@@ -85,7 +87,7 @@ def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_co
             lacks_bytes = 0 if len(raw) > MOST_BYTES else answer.length or 0
             charset = answer.headers.get_content_charset() or "utf-8"
     except _Elsewhere as error:
-        return refused(f"The page leads to {error}, whose host is not allowed.")
+        return refused(str(error))
     except urllib.error.HTTPError as error:
         error.close()
         return failed(f"The server answered {error.code} {error.reason[:100]}.")
@@ -93,8 +95,10 @@ def fetch(url: str, hosts: Sequence[str], *, connect: Connect = socket.create_co
         inside = getattr(error, "reason", None)
         if isinstance(inside, InsideError):
             return refused(f"{inside} Do without it.")
-        why = f"it took longer than {WHOLE_S:g} s" if line.is_cut else str(error)[:300]
-        return failed(f"The page cannot be fetched: {why}.")
+        if isinstance(inside, ssl.SSLCertVerificationError):
+            return failed(f"The certificate of the page is not to be trusted: {inside.verify_message[:300]}.")
+        why = f"it took longer than {WHOLE_S:g} s" if line.is_cut else str(inside or error)[:300]
+        return failed(f"The page cannot be fetched: {why.rstrip('.')}.")
     if coding.strip().lower() not in ("", "identity"):  # which nobody asked for, and which may be a bomb
         return failed(f"The page is packed ({coding[:50]}), which is not read.")
     if not _TEXT.match(kind):

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from samovar.actions.reached import ListedTools, ServerCall, Servers, VisitOf
-from samovar.actions.tools import ToolResult
-from samovar.background import KeepsOpen, KeptOpen, alone, keeping_open
+from samovar.actions.tools import ToolResult, failed
+from samovar.background import KeepsOpen, KeptOpen, alone, in_daemon_thread, keeping_open
 from samovar.config.declared import DeclaredServer
 from samovar.errors import SamovarError, ToolError
 from samovar.tools import pinned
@@ -24,6 +23,8 @@ from samovar.tools import pinned
 if TYPE_CHECKING:
     from samovar.tools.mcp import Served
 
+GRACE_S = 5.0
+"""That a page gets after its own limit, which does not hold while a name is looked up."""
 T = TypeVar("T")
 
 
@@ -65,7 +66,9 @@ class ServersOfRun:
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
         from samovar.tools import pages  # with all that fetching takes, which few runs need
 
-        return await anyio.to_thread.run_sync(pages.fetch, url, hosts, abandon_on_cancel=True)
+        with anyio.move_on_after(pages.WHOLE_S + GRACE_S):
+            return await in_daemon_thread(lambda: pages.fetch(url, hosts), "samovar page")
+        return failed("The page cannot be fetched: its host was not found in time.")
 
     async def _asked(self, opened: KeptOpen[Served], tool: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What a server says. Raises `ToolError` for one that is gone, or says what it may not."""

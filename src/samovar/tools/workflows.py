@@ -14,8 +14,7 @@ from typing import Any
 from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.errors import ChildError, NotFoundError, SamovarError, ToolError, UsageError
 from samovar.generation import ToolDefinition
-from samovar.language.parameter_schemas import schema_of
-from samovar.language.parameters import Parameter
+from samovar.language.tool_schemas import described, input_schema, tool_name
 from samovar.language.workflow import Workflow
 from samovar.tools.base import Here
 from samovar.values import plain, to_text
@@ -50,7 +49,7 @@ def _tools(patterns: Sequence[str], here: Here) -> list[OfferedTool]:
             found[pattern] = _tool(pattern, _workflow(_written(name, here), here))
             continue
         for entry in here.context.library.workflows():
-            own = f"{SOURCE}.{as_tool(entry.name)}"
+            own = f"{SOURCE}.{tool_name(entry.name)}"
             if entry.fault is None and fnmatchcase(own, pattern):
                 workflow = _workflow(entry.name, here)
                 if workflow.identity != here.context.workflow.identity:  # which would run itself
@@ -58,15 +57,10 @@ def _tools(patterns: Sequence[str], here: Here) -> list[OfferedTool]:
     return [found[name] for name in sorted(found)]
 
 
-def as_tool(name: str) -> str:
-    """The name of a workflow, as that of a tool can be."""
-    return name.replace("/", ".").replace(" ", "-")
-
-
 def _written(name: str, here: Here) -> str:
     """The workflow's name again."""
     known = [entry.name for entry in here.context.library.workflows()]
-    return next((one for one in known if as_tool(one) == name), name)
+    return next((one for one in known if tool_name(one) == name), name)
 
 
 def _workflow(name: str, here: Here) -> Workflow:
@@ -80,24 +74,11 @@ def _workflow(name: str, here: Here) -> Workflow:
 
 
 def _tool(name: str, workflow: Workflow) -> OfferedTool:
-    given = [one for one in workflow.parameters if not one.secret]
-    schema = {
-        "type": "object",
-        "properties": {one.name: _schema(one) for one in given},
-        "required": [one.name for one in given if one.required and one.default is None],
-        "additionalProperties": False,
-    }
-    said = workflow.description or workflow.title or f"Runs the workflow {workflow.name}."
+    schema = input_schema(workflow)
     return OfferedTool(
         definition=ToolDefinition(
             name=name,
-            description=said[:MOST_DESCRIPTION_CHARS],
+            description=described(workflow)[:MOST_DESCRIPTION_CHARS],
             parameters=json.dumps(schema, ensure_ascii=False, default=to_text),
         )
     )
-
-
-def _schema(parameter: Parameter) -> Mapping[str, Any]:
-    described = {"description": parameter.description} if parameter.description else {}
-    default = {} if parameter.default is None else {"default": plain(parameter.default)}
-    return {**schema_of(parameter), **described, **default}

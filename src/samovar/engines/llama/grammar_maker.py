@@ -3,6 +3,7 @@
 Above: `guidance.py`, which has them made; `loading.py`, which begins. Below: `grammars.py`, `token_table.py`.
 A load leaves a core idle for most of the time, and the evaluation of a prompt leaves none. Without a table
 that was kept nothing is begun: reading a vocabulary twice takes longer than making the tables after the load.
+A model that is fetched has its table kept then.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.grammars import Grammars
 from samovar.engines.llama.spelling import TokenSpelling
@@ -86,6 +88,19 @@ _Made = tuple[TokenTable, Grammars]
 def _fits(table: TokenTable, vocabulary: Vocabulary, end: int, marks: Collection[int]) -> bool:
     """Whether a table that was kept is of this vocabulary."""
     return len(table.lengths) == vocabulary.size and table.end == end and table.marks == frozenset(marks)
+
+
+def keep_table(path: Path, folder: Path) -> None:
+    """Keeps the table of a model that was just fetched, so that its first load begins with it. Blocks.
+
+    A model of which there can be none, such as one for embeddings, has none; nothing fails.
+    """
+    try:
+        with open_template(path) as template:
+            table = TokenTable.of(template.vocabulary, template.end(), template.calling.tokens)
+        KeptTables(folder).keep(_name_of(path), table)
+    except (SamovarError, OSError) as error:  # its first load makes it
+        log.info("The table of the tokens of %s could not be made: %s", path, error)
 
 
 def _name_of(path: Path) -> str:
