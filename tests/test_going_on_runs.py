@@ -46,13 +46,13 @@ Both --> Each
 Each --> Last
 Last --> [*]
 """
-ACTIONS = """- One: Prompt "the first" using session="talk" max_tokens=9 result="one"
-- Two: Prompt "the second" using session="talk" choices=["yes, it is", "yes, it was"] result="two"
-- Copy: Prompt "the copy" using session="other" fork="talk" max_tokens=9 result="copy"
-- Left: Prompt "left" using max_tokens=9 result="left"
-- Right: Prompt "right" using max_tokens=9 schema="{ok: boolean}" result="right"
-- Each: Prompt "item ${item}" for each item in ["a", "b"] at_once=2 using max_tokens=9 result="each"
-- Last: Prompt "the last" using session="talk" max_tokens=9 result="last"
+ACTIONS = """One: Prompt "the first" using session="talk" max_tokens=9 result="one"
+Two: Prompt "the second" using session="talk" choices=["yes, it is", "yes, it was"] result="two"
+Copy: Prompt "the copy" using session="other" fork="talk" max_tokens=9 result="copy"
+Left: Prompt "left" using max_tokens=9 result="left"
+Right: Prompt "right" using max_tokens=30 schema="{ok: boolean}" result="right"
+Each: Prompt "item ${item}" for each item in ["a", "b"] at_once=2 using max_tokens=9 result="each"
+Last: Prompt "the last" using session="talk" max_tokens=9 result="last"
 """
 
 
@@ -63,7 +63,9 @@ class World:
         self.folder, self.path = folder, folder / "w.md"
         folder.mkdir(exist_ok=True)
         self.path.write_text(text_of(DIAGRAM, ACTIONS), encoding="utf-8")
-        self.settings = load_settings({"model": str(model), "cache_folder": folder / "cache"})
+        self.settings = load_settings(
+            {"model": str(model), "cache_folder": folder / "cache", "snapshots_bytes": "100MB"}
+        )
         self.journal = SqliteJournal(folder / "j.db")
 
     async def process(self, goes_on: str | None = None, *, dies_at: int | None = None) -> Run:
@@ -115,14 +117,14 @@ async def test_conversations_forks_branches_and_items_go_on_where_they_were(
 ) -> None:
     world = World(tmp_path / "whole", tiny_model)
     whole = await world.process()
-    assert world.begun == 0 and tokens_of(whole).resumed == 0
+    assert world.begun == 0 and tokens_of(whole).resumed == 0 and "each" in whole.variables
     resumed = 0
     for piece in range(1, 9):
         one = World(tmp_path / f"interrupted {piece}", tiny_model)
         with pytest.raises(Interrupted):
             await one.process(dies_at=piece)
         [summary] = one.journal.runs()
-        assert summary.status is RunStatus.INTERRUPTED and one.begun
+        assert summary.status is RunStatus.INTERRUPTED and one.begun, piece
         again = await one.process(summary.id)
         assert again.variables == whole.variables
         assert tokens_of(again).generated == tokens_of(whole).generated

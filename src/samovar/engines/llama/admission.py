@@ -274,7 +274,7 @@ class Admission:
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
         lasting = running.request.lasting
         if lasting is not None and running.request.ending is not FinishReason.CANCELLED:
-            self._states.remove([*running.request.tokens, *lasting.said], lasting.states)
+            self._states.over([*running.request.tokens, *lasting.said], lasting.states)
         running.sampler.close()
         running.prefixes.give_back(running.row, conversation)
         self.running.remove(running)
@@ -288,6 +288,10 @@ class Admission:
         )
         self._usage.tokens += counts
         return counts
+
+    def close(self) -> None:
+        """Nobody comes any more."""
+        self._states.over((), ())
 
     def fail_all(self, queued: Iterable[Request], error: EngineError) -> None:
         """The arena is broken: everybody's reader gets `error` raised, those who are `queued` too.

@@ -117,6 +117,7 @@ class Arena:
         try:
             if self._is_broken:
                 return []
+            self._admission.close()
             self._exact.clear()  # first, so that there is room for what is carried
             carried = [] if carry_bytes is None else self._prefixes.carry(carry_bytes)
             self._prefixes.clear()

@@ -39,12 +39,16 @@ class AnswerStore(Protocol):
 
 
 class AnswerStates:
-    """The copies of one arena's answers. It knows no answer: what there is of one is its own `KeptState`s."""
+    """The copies of one arena's answers. What there is of an answer are its own `KeptState`s.
+
+    Mutable: the last answer that has come to its end.
+    """
 
     def __init__(self, context: Context, store: AnswerStore | None, bytes_per_token: int) -> None:
         """`store` None: nothing is kept."""
         self._context, self._store = context, store
         self._piece_tokens = max(1, PIECE_BYTES // bytes_per_token)
+        self._over: tuple[Sequence[int], Sequence[KeptState]] = ((), ())
 
     def keep(
         self, row: Row, kept: Sequence[KeptState], tokens: int, spent_s: float
@@ -97,6 +101,12 @@ class AnswerStates:
         entry = self._store.find(tokens, start) if self._store else None
         blob = self._store.load(entry) if self._store and entry else None
         return blob is not None and self._context.restore(row.sequence, blob)
+
+    def over(self, tokens: Sequence[int], kept: Sequence[KeptState]) -> None:
+        """An answer has come to its end. Its copies go with the end of the next one, since whoever asked for
+        it has to keep it first; and at the arena's end, which is told with nothing."""
+        before, self._over = self._over, (tokens, kept)
+        self.remove(*before)
 
     def remove(self, tokens: Sequence[int], kept: Sequence[KeptState], but: Sequence[KeptState] = ()) -> None:
         """Their copies are of no use any more, but those that others have too."""
