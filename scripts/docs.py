@@ -19,6 +19,7 @@ from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings, settings_known
 from samovar.engines.llama import declarations
+from samovar.errors.statuses import STATUSES
 from samovar.executors.base import ExecutorAbilities
 from samovar.executors.table import KINDS, member
 from samovar.models import cost, tuning
@@ -38,7 +39,7 @@ def commands_page() -> str:
     for name, command in root.commands.items():
         parts.append(_command(name, command))
         parts += [_command(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
-    parts += ["## Settings\n", _settings(), "## Errors\n", _errors()]
+    parts += ["## Settings\n", _settings(), "## Exit statuses\n", _statuses(), "## Errors\n", _errors()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -111,6 +112,12 @@ def open_settings_module() -> str:
         kind = settings_known()[one.name].given or str(one.type).removesuffix(" | None").replace("'", '"')
         lines.append(f"    {one.name}: {kind}")
     return "\n".join(lines) + "\n"
+
+
+def _statuses() -> str:
+    """The same for every command."""
+    rows = [f"| {status} | {meaning} |" for status, meaning in STATUSES.items()]
+    return "\n".join(["| | |", "|---|---|", *rows]) + "\n"
 
 
 def _errors() -> str:

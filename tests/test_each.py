@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,10 +112,53 @@ def test_a_file_gets_whole_lines_and_each_row_once(folder: Path) -> None:
     out.write_text(cut)
     assert each(folder, "rows.csv", "--out", "out.jsonl").returncode == 0
     assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
-    out.write_text("mine")
-    assert each(folder, "rows.csv", "--out", "out.jsonl").returncode == 0
-    assert out.read_text().startswith("mine\n{") and len(out.read_text().splitlines()) == 4
     assert each(folder, "rows.csv", "--out", "nowhere/out.jsonl").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("rows.csv", "is the file that --each reads"),
+        ("link.csv", "is the file that --each reads"),
+        ("pipe", "a regular file is needed"),
+        ("/dev/zero", "a regular file is needed"),
+        ("-", "a regular file is needed"),
+        ("mine.txt", "mine.txt:1: This line is not the result of a row"),
+        ("w.md", "w.md:1: This line is not the result of a row"),
+    ],
+)
+def test_results_are_added_only_to_a_file_of_results(folder: Path, out: str, said: str) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    (folder / "link.csv").symlink_to("rows.csv")
+    (folder / "mine.txt").write_text("mine")
+    os.mkfifo(folder / "pipe")
+    before = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
+    done = each(folder, "rows.csv", "--out", out)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()} == before
+    assert not runs_of(folder)
+
+
+def test_a_row_that_was_decided_by_a_resume_gets_its_line_at_the_next_start(folder: Path) -> None:
+    write(folder, TWO, '- A: Shell "test -e go || kill -9 $PPID"\n- B: Set result := name', FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    options = ("--out", "out.jsonl", "--trust")
+    process = start(folder, "run", "w.md", "--each", "rows.csv", *options)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == -signal.SIGKILL
+    done = each(folder, "rows.csv", *options)
+    assert done.returncode == 1 and "1 waiting for you" in done.stderr, done.stderr
+    assert "--redo" in done.stderr and "--retry-failed" not in done.stderr
+    (folder / "go").touch()
+    assert samovar(folder, "resume", "--redo", "--trust").returncode == 0
+    for _ in range(2):
+        assert each(folder, "rows.csv", *options).returncode == 0
+    found = lines_of((folder / "out.jsonl").read_text())
+    assert [(one["status"], one.get("result")) for one in found] == [
+        ("interrupted", None),
+        ("completed", "Ann"),
+    ]
 
 
 def test_a_pattern_runs_the_workflow_for_each_file_and_again_for_one_that_changed(folder: Path) -> None:
@@ -128,6 +172,38 @@ def test_a_pattern_runs_the_workflow_for_each_file_and_again_for_one_that_change
     done = each(folder, "*.txt")
     assert {one["row"]: one["result"] for one in lines_of(done.stdout)} == {"a.txt": "new", "b.txt": "bbb"}
     assert "1 done before" in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("-q",)])
+def test_rows_that_cannot_be_kept_are_not_run_and_it_is_said_what_else_can_be_done(
+    folder: Path, options: tuple[str, ...]
+) -> None:
+    write(folder, TWO, ACTIONS, FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\nBob\n")
+    for place in ("a file", "damaged/samovar/journal.db"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text("other content " * 100)
+        set_to = {**environment(folder), "XDG_STATE_HOME": str(folder / place.partition("/")[0])}
+        command = ["run", "w.md", "--each", "rows.csv", "--out", "o.jsonl", *options]
+        done = warm().run(command, folder=folder, environment=set_to, stdin="", timeout_s=TIMEOUT_S)
+        assert done.returncode == 1 and "cannot be used" in done.stderr, done.stderr
+        assert done.stderr.count("a second start then does all of them again") == 1
+        assert (folder / "o.jsonl").read_text() == ""
+
+
+def test_rows_that_were_interrupted_are_continued_by_their_own_command_and_not_one_by_one(
+    folder: Path,
+) -> None:
+    write(folder, TWO, '- A: Shell "test -e go || kill -9 $PPID"\n- B: Set result := name', FRONT)
+    (folder / "rows.csv").write_text("name\nAnn\n")
+    command = ("run", "w.md", "--each", "rows.csv", "--trust", "--journal", "my j.db")
+    start(folder, *command).communicate(timeout=TIMEOUT_S)
+    again = samovar(folder, *command)
+    assert "the last run" not in again.stderr
+    assert "--journal 'my j.db'` with --redo, --skip or --fail" in again.stderr, again.stderr
+    (folder / "go").touch()
+    one = samovar(folder, "run", "w.md", "--name", "Bob", "--trust", "--journal", "my j.db")
+    assert "the same command with --each continues them" in one.stderr and "`samovar resume" not in one.stderr
 
 
 def test_without_a_journal_everything_is_done_and_nothing_is_kept(folder: Path) -> None:
@@ -193,7 +269,7 @@ def test_an_option_about_rows_needs_rows(folder: Path, options: tuple[str, ...])
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        ((), 1, "use --no-journal"),
+        ((), 1, "With --no-journal they are"),
         (("--no-journal",), 0, "1 of 1 row completed"),
         (("--no-journal", "--out", "o.jsonl"), 2, "--out needs sqlite3"),
     ],

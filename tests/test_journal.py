@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -527,3 +530,39 @@ def test_many_that_open_a_new_journal_at_once_all_get_it(tmp_path: Path) -> None
         with ThreadPoolExecutor(8) as threads:
             for one in [threads.submit(opened) for _ in range(8)]:
                 one.result()
+
+
+async def test_a_defect_in_one_write_comes_out_as_it_is_and_fails_no_other(tmp_path: Path) -> None:
+    held, errors = threading.Event(), list[BaseException]()
+    writer = Writer(tmp_path / "j.db")
+
+    def insert(connection: Any, name: str) -> str:
+        connection.execute("INSERT INTO text (digest, body) VALUES (?, '')", (name,))
+        return name
+
+    def defect(connection: Any) -> None:
+        insert(connection, "defect")
+        raise ZeroDivisionError
+
+    async def wrong() -> None:
+        try:
+            await writer.write(defect)
+        except BaseException as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:  # all of them are one transaction
+        tasks.start_soon(writer.write, lambda connection: held.wait(30))
+        await anyio.wait_all_tasks_blocked()
+        for name in ("before", "after"):
+            tasks.start_soon(writer.write, partial(insert, name=name))
+            await anyio.wait_all_tasks_blocked()
+            if name == "before":
+                tasks.start_soon(wrong)
+                await anyio.wait_all_tasks_blocked()
+        held.set()
+    kept = writer.write_now(lambda one: one.execute("SELECT digest FROM text ORDER BY digest").fetchall())
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    assert kept == [("after",), ("before",)]
+    with pytest.raises(JournalError, match="cannot be used"):
+        writer.write_now(lambda connection: connection.execute("SELECT 1 FROM nothing"))
+    writer.close()

@@ -113,11 +113,32 @@ def test_variables_are_bound_and_a_missing_one_is_asked_for(tmp_path: Path) -> N
         prepare(path, {}, LIBRARY, Settings())
 
 
-def test_a_misspelt_variable_is_warned_of_unless_something_reads_it(tmp_path: Path) -> None:
+def unread(path: str, *names: str) -> list[str]:
+    return [one.message for one in prepare(path, dict.fromkeys(names, "x"), LIBRARY, Settings()).warnings]
+
+
+def test_a_variable_that_nothing_reads_is_warned_of_with_the_nearest(tmp_path: Path) -> None:
     front = "parameters: [{name: the_text, default: x}]"
     path = write(tmp_path / "w.md", 'A: Log "${the_text} ${the_tekst}"', front)
-    (warning,) = prepare(path, {"the_txt": "x", "the_tekst": "y", "other": 1}, LIBRARY, Settings()).warnings
-    assert "'the_txt'" in warning.message and "Did you mean 'the_text'?" in warning.message
+    near, far = unread(path, "the_txt", "the_tekst", "other")
+    assert "no parameter 'the_txt'" in near and near.endswith("Did you mean 'the_text'?")
+    assert "no parameter 'other'" in far and far.endswith("There is: the_tekst, the_text.")
+    bare = write(tmp_path / "bare.md", 'A: Set topic="${subject}"')
+    assert unread(bare, "subject", "topic", "result") == []
+    (warning,) = unread(bare, "subjekt", "subject")
+    assert warning.endswith("Did you mean 'subject'?")
+
+
+def test_what_a_prompt_of_the_library_reads_is_read(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "ask.md").write_text("About {{ topic }}")
+    (tmp_path / "prompts" / ".system.md").write_text("Be {{ tone }}")
+    path = write(tmp_path / "w.md", 'A: Execute prompt "ask"')
+    (warning,) = unread(path, "topic", "tone", "zebra")
+    assert "'zebra'" in warning
+    path = write(tmp_path / "w.md", 'A: Execute prompt "${which}"')
+    assert unread(path, "which", "zebra") == [], "only the run knows what the prompt reads"
+    assert len(unread(path, "which", "whihc")) == 1
 
 
 def test_a_budget_or_a_context_that_cannot_do_is_refused_before_the_run(

@@ -7,18 +7,21 @@ import io
 import json
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samovar.checks.unset import Readers
 from samovar.config import Settings
 from samovar.errors import UsageError
 from samovar.preflight.row_files import RowFile, open_row_file
 from samovar.preflight.row_keys import RowKeys
 from samovar.preflight.rows import Rows, of_files, texts_of
 from samovar.running.runner import RunnerSettings
+from samovar.values import limited
 from tests.bench import Bench
 
 FRONT = """parameters:
@@ -39,11 +42,19 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def rows_of(bench: Bench, said: str, given: Mapping[str, object] | None = None, front: str = FRONT) -> Rows:
+def rows_of(
+    bench: Bench,
+    said: str,
+    given: Mapping[str, object] | None = None,
+    front: str = FRONT,
+    results: Path | None = None,
+) -> Rows:
     workflow = bench.write("w", ONE, 'A: Log "${name} ${nick}"', front=front)
     run, given = RunnerSettings(settings=Settings()), given or {}
-    file = open_row_file(said, texts=texts_of(workflow), of_files=of_files(workflow, given))
-    return Rows(file=file, workflow=workflow, given=given, settings=Settings(), run=run)
+    parameters = of_files(workflow, given)
+    file = open_row_file(said, texts=texts_of(workflow), of_files=parameters, results=results)
+    readers = Readers(workflow, bench.library)
+    return Rows(file=file, workflow=workflow, given=given, readers=readers, settings=Settings(), run=run)
 
 
 def read(bench: Bench, name: str, content: str | bytes, **given: object) -> list[dict[str, object]]:
@@ -94,7 +105,11 @@ def test_the_separators_of_spreadsheets_are_seen(bench: Bench, name: str, mark: 
     ("name", "content", "said"),
     [
         ("r.csv", "", "r.csv is empty"),
-        ("r.csv", "name,nmae\nA,b\n", "r.csv:1: The workflow has no parameter 'nmae'. Did you mean 'name'"),
+        (
+            "r.csv",
+            "name,nmae\nA,b\n",
+            "a variable of that name. Did you mean 'name'",
+        ),
         ("r.csv", "nam,age\nA,3\n", "r.csv:1: The workflow has no parameter 'nam'"),
         ("r.csv", "age\n3\n", "r.csv:1: There is no column 'name', which the workflow requires."),
         ("r.csv", "name,name\nA,b\n", "r.csv:1: Two columns have the name 'name'."),
@@ -108,14 +123,27 @@ def test_the_separators_of_spreadsheets_are_seen(bench: Bench, name: str, mark: 
         (
             "r.jsonl",
             '{"name": "A"}\n{"name": ',
-            "r.jsonl:2: This line is not JSON: Expecting value in",
+            "r.jsonl:2:10: This line is not JSON: a value is expected.",
         ),
         ("r.jsonl", '{"name": "A"}\n\n["A"]\n', "r.jsonl:3: A row is an object on one line"),
+        ("r.jsonl", "{'name': 1}", "r.jsonl:1:2: This line is not JSON: a key in double quotes is expected."),
+        ("r.jsonl", '{"name" "A"}', "r.jsonl:1:9: This line is not JSON: a colon is expected."),
+        ("r.jsonl", '{"name": "A" "age": 3}', "r.jsonl:1:14: This line is not JSON: a comma or a closing"),
+        ("r.jsonl", '{"name": "A"} {}', "r.jsonl:1:15: This line is not JSON: the end is expected"),
+        (
+            "r.jsonl",
+            '{"name": "A}',
+            "r.jsonl:1:10: This line is not JSON: the text that begins has no closing",
+        ),
+        ("r.jsonl", '{"name": "A\tB"}', "r.jsonl:1:12: This line is not JSON: a control character"),
+        ("r.jsonl", '{"name": "A\\q"}', "r.jsonl:1:12: This line is not JSON: no escape is written"),
+        ("r.jsonl", '{"name": "\\u12"}', "r.jsonl:1:12: This line is not JSON: `\\u` needs four"),
+        ("r.jsonl", '{"name": ' + "[" * 100_000, "r.jsonl:1: This line cannot be read: it is nested too"),
         ("r.jsonl", '[\n{"name": "A"}\n]\n', "jq -c '.[]'"),
         ("r.jsonl", '{"name": "A"}\n{}\n', "r.jsonl:2: Required parameters are missing"),
-        ("r.jsonl", '{"nmae": "A"}\n', "r.jsonl:1: The workflow has no parameter 'nmae'."),
-        ("r.jsonl", '{"name": "A", "name": "B"}\n', "r.jsonl:1: This line is not JSON: the key 'name'"),
-        ("r.jsonl", '{"name": "A", "age": NaN}\n', "r.jsonl:1: This line is not JSON: JSON has no NaN"),
+        ("r.jsonl", '{"nmae": "A"}\n', "r.jsonl:1: The workflow has no parameter 'nmae', and"),
+        ("r.jsonl", '{"name": "A", "name": "B"}\n', "r.jsonl:1:15: This line is not JSON: the key 'name'"),
+        ("r.jsonl", '{"name": "A", "age": NaN}\n', "r.jsonl:1:22: This line is not JSON: JSON has no NaN"),
     ],
 )
 def test_what_is_wrong_is_named_by_file_and_line_before_anything_runs(
@@ -125,6 +153,11 @@ def test_what_is_wrong_is_named_by_file_and_line_before_anything_runs(
     with pytest.raises(UsageError) as raised:
         read(bench, name, content, **given)
     assert said in str(raised.value)
+
+
+def test_a_row_of_too_many_items_is_named(bench: Bench) -> None:
+    with limited(20_000), pytest.raises(UsageError, match=r"r\.jsonl:2: The value of this JSON"):
+        read(bench, "r.jsonl", '{"name": "A"}\n{"name": "B", "note": [' + "1," * 3000 + "1]}\n")
 
 
 def test_many_wrong_rows_are_counted(bench: Bench) -> None:
@@ -150,13 +183,32 @@ def test_a_pattern_gives_each_file_to_the_parameter_that_takes_files(bench: Benc
     assert rows.count() == 2
     assert [row.values for row in rows.file] == [{"paper": "a.txt"}, {"paper": "b.txt"}]
     assert [row.where for row in rows_of(bench, "**/*.txt", {"name": "n"}).file][-1] == "sub/c.txt"
-    assert rows_of(bench, "nothing/*", {"name": "n"}).count() == 0
+    with pytest.raises(UsageError, match="no file matches the pattern 'nothing/"):
+        rows_of(bench, "nothing/*", {"name": "n"})
     one = rows_of(bench, "*.txt", front="parameters: [{name: name, required: true}, {name: note}]")
     assert one.file.parameter == "name"
     two = "parameters: [{name: name, type: file}, {name: note, type: file}]"
     with pytest.raises(UsageError, match=r"can be: name, note\. Name it"):
         rows_of(bench, "*.txt", front=two)
     assert rows_of(bench, "note=*.txt", front=two).file.parameter == "note"
+    Path("noet=1.txt").write_text("x")
+    assert rows_of(bench, "noet=*.txt", {"name": "n"}).count() == 1, "a file may be called like that"
+
+
+@pytest.mark.parametrize("said", ["papre=*.txt", "papre=a.txt", "papre=r.csv"])
+def test_a_misspelt_parameter_of_a_pattern_is_named_with_the_nearest(bench: Bench, said: str) -> None:
+    Path("a.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"no parameter 'papre' that takes files\. Did you mean 'paper'\?"):
+        rows_of(bench, said)
+
+
+def test_the_file_that_results_go_to_is_not_a_row(bench: Bench) -> None:
+    for name in ("a.txt", "out.txt"):
+        Path(name).write_text("x")
+    rows = rows_of(bench, "*.txt", {"name": "n"})
+    assert [row.where for row in replace(rows.file, results=Path("out.txt"))] == ["a.txt"]
+    with pytest.raises(UsageError, match="no file matches"):
+        rows_of(bench, "out*", {"name": "n"}, results=Path("out.txt"))
 
 
 @pytest.mark.parametrize("said", ["r.json", "rows", "missing.csv", "a.txt"])

@@ -8,13 +8,31 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from samovar.errors import Fault, FaultsError, Place, UsageError
 
 LARGEST_FILE_BYTES = 4_000_000
+
+
+@contextmanager
+def locked(file: IO[Any] | int) -> Iterator[None]:
+    """Holds an open file or folder, if the system can, so that no other process that asks has it too."""
+    try:
+        import fcntl
+    except ImportError:  # as on Windows
+        yield
+        return
+    with suppress(OSError):  # as on some network file systems
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -79,7 +97,8 @@ def read_text(path: Path) -> str:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a file.")
         if not path.is_file():
-            raise UsageError(f"{path} is not a regular file.")
+            there = path.exists()
+            raise UsageError(f"{path} is not a regular file." if there else f"There is no file {path}.")
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 
-from samovar.actions.prompt import ExecutePrompt
-from samovar.checks.parts import parts_of
-from samovar.checks.unset import read_names
-from samovar.errors import Fault, SamovarError, nearest
+from samovar.checks.unset import read_everywhere
+from samovar.errors import Fault, nearest
 from samovar.expressions.functions import FUNCTIONS
 from samovar.language.names import BUILT_IN
 from samovar.language.pieces import tokenize
@@ -115,7 +112,7 @@ def misspelt_results(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
     A variable that is only set may be what the run is for.
     """
-    read = _read(workflow, library)
+    read = read_everywhere(workflow, library)
     others = sorted(read & workflow.known_names - BUILT_IN)[:MOST_LOOKED_AT]
     for _, action in workflow.actions():
         for name in sorted(action.sets - read):
@@ -123,17 +120,6 @@ def misspelt_results(workflow: Workflow, library: Library) -> Iterator[Fault]:
             if alike is not None:
                 message = f"Nothing reads the variable {name!r}, which is set here. Did you mean {alike!r}?"
                 yield Fault(code="unread-variable", message=message, place=action.place, severity="warning")
-
-
-def _read(workflow: Workflow, library: Library) -> frozenset[str]:
-    """What the workflow reads, with the prompts of the library that it names and its system prompt."""
-    names = set(read_names(workflow)) | (workflow.system.names if workflow.system else frozenset())
-    for _, action in workflow.actions():
-        names = names.union(*(part.names for part in parts_of(action)))  # what it sets itself, too
-        if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
-            with suppress(SamovarError):
-                names |= library.prompt(action.name.text({}), workflow=workflow).template.names
-    return frozenset(names)
 
 
 def _is_alike(name: str, other: str) -> bool:

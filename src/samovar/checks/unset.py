@@ -6,16 +6,20 @@ Above: `checking.py`. Below: `labels.py`, `typed.py`, and the parts of actions t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
+from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.labels import declared_here, doubtful_labels
 from samovar.checks.parts import fix_for_the_shell, parts_of
 from samovar.checks.typed import unknown_defaults
-from samovar.errors import Fault, Place, Severity, nearest
+from samovar.errors import Fault, Place, SamovarError, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, Type
+from samovar.language.names import BUILT_IN
 from samovar.language.parsed_action import ParsedAction
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow, items_of
+from samovar.library import Library
 
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
@@ -31,6 +35,45 @@ def read_names(workflow: Workflow) -> frozenset[str]:
     for _, condition in workflow.conditions():
         names |= condition.names
     return frozenset(names)
+
+
+def read_everywhere(workflow: Workflow, library: Library) -> frozenset[str]:
+    """What the workflow reads, with the prompts of the library that it names and the system prompt."""
+    names = set(read_names(workflow))
+    for _, action in workflow.actions():
+        names = names.union(*(part.names for part in parts_of(action)))  # what it sets itself, too
+        if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
+            with suppress(SamovarError):
+                names |= library.prompt(action.name.text({}), workflow=workflow).template.names
+    with suppress(SamovarError):
+        system = library.system_prompt(workflow)
+        names |= system.template.names if system else frozenset()
+    return frozenset(names | (workflow.system.names if workflow.system else frozenset()))
+
+
+class Readers:
+    """What may be passed to a workflow, so that something in it reads it."""
+
+    def __init__(self, workflow: Workflow, library: Library) -> None:
+        read = read_everywhere(workflow, library)
+        declared = {parameter.name for parameter in workflow.parameters}
+        returned = {one.name for one in workflow.returns.names} if workflow.returns else set()
+        self._likely = declared | (read - workflow.sets - BUILT_IN)
+        self._taken = declared | read | workflow.sets | workflow.unread | returned | {"result"}
+        # The prompts that only the run knows may read anything.
+        self._is_open = any(
+            isinstance(action, ExecutePrompt) and action.name is not None and not action.name.is_literal
+            for _, action in workflow.actions()
+        )
+
+    def unread(self, name: str) -> str | None:
+        """What is wrong with a name that is passed, with the nearest; None: something may read it."""
+        if name in self._taken:
+            return None
+        hint = nearest(name, self._likely)
+        if self._is_open and not hint.startswith(" Did"):
+            return None
+        return f"The workflow has no parameter {name!r}, and nothing reads a variable of that name.{hint}"
 
 
 def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozenset[str]) -> Iterator[Fault]:

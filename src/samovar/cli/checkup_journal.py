@@ -14,6 +14,7 @@ from samovar.cli.keeping import journal_file
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
 from samovar.files import exists
 from samovar.memory import in_words
@@ -75,7 +76,7 @@ def _content(file: Path, settings: Settings) -> Iterator[Observation]:
         yield Observation(about="journal", verdict="wrong", what=what, fix=_recover(file))
         return
     if not found.is_checked:
-        what = f"{'; '.join(parts)}; the look for damage was broken off after {CHECK_S:g} s"
+        what = f"{'; '.join(parts)}; the look for damage was broken off after {lasting(CHECK_S)}"
         fix = f"sqlite3 {shlex.quote(str(file))} 'PRAGMA quick_check'"
         yield Observation(about="journal", verdict="doubtful", what=what, fix=fix)
         return

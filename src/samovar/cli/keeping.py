@@ -99,17 +99,17 @@ def keeping_for(
     `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
     """
     if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
-        _check_wait(arguments, "are not kept")
+        _check_wait(arguments, settings)
         yield None
         return
     if settings.journal == "outline" and arguments.begun_as is None:
-        _check_wait(arguments, "are kept in outline only")
+        _check_wait(arguments, settings)
     must = arguments.begun_as is not None or is_named(settings) or settings.wait
     with ExitStack() as stack:
         try:
             journal = stack.enter_context(open_journal(settings))
             if arguments.shows and arguments.begun_as is None:
-                _greet(journal, settings, workflow)
+                _greet(journal, settings, workflow, is_for_rows=arguments.rows.each is not None)
         except (JournalError, UsageError) as error:
             if must:
                 raise
@@ -131,13 +131,21 @@ def keeping_for(
         )
 
 
-def _check_wait(arguments: RunArguments, how: str) -> None:
+def _check_wait(arguments: RunArguments, settings: Settings) -> None:
     """Raises `UsageError` if the run is to be left waiting, and could not continue."""
-    if arguments.settings.get("wait"):
-        raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
+    if not arguments.settings.get("wait"):
+        return
+    if arguments.no_journal:
+        raise UsageError(
+            "--wait and --no-journal cannot be combined: a run that waits continues from the journal."
+        )
+    raise UsageError(
+        f'--wait needs runs that are kept whole, and the setting `journal` is "{settings.journal}" here. Set '
+        'it to "full", as with SAMOVAR_JOURNAL=full before the command.'
+    )
 
 
-def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> None:
+def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow, *, is_for_rows: bool) -> None:
     """Says where runs are kept, before the first one; and that the last run of the workflow can continue."""
     if not journal.is_there:
         if not is_named(settings):
@@ -150,12 +158,18 @@ def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow) -> No
     if workflow.path is None:
         return
     last = journal.newest(current_folder() / workflow.path)
-    if last is not None and last.status in (RunStatus.INTERRUPTED, RunStatus.WAITING):
-        where = journal_option(settings.journal_file)
-        is_waiting = last.status is RunStatus.WAITING
-        state = "waits for an answer" if is_waiting else "was interrupted"
-        verb = "answer" if is_waiting else "resume"
-        say(f"samovar: the last run of this workflow {state}: `samovar {verb} {last.id}{where}` continues it")
+    if last is None or last.status not in (RunStatus.INTERRUPTED, RunStatus.WAITING):
+        return
+    where = journal_option(settings.journal_file)
+    if last.status is RunStatus.WAITING:
+        how = f"waits for an answer: `samovar answer {last.id}{where}` continues it"
+    elif journal.head(last.id).row is None:
+        how = f"was interrupted: `samovar resume {last.id}{where}` continues it"
+    elif is_for_rows:  # which it is about to do, if they are the same
+        return
+    else:
+        how = "was one of many rows, which were interrupted: the same command with --each continues them"
+    say(f"samovar: the last run of this workflow {how}")
 
 
 def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
@@ -190,30 +204,16 @@ def journal_option(file: object) -> str:
     return "" if file is None else f" --journal {shlex.quote(str(file))}"
 
 
-def say_kept(run: str, journal: object, *, waits: bool) -> None:
-    """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
-    where = journal_option(journal)
-    if waits:
-        say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
-    else:
-        say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
+def kept_words(run: str, journal: object) -> str:
+    """How a run that is kept continues. `journal`: what `--journal` named."""
+    return f"the run is kept; continue it with `samovar resume {run}{journal_option(journal)}`"
 
 
-def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
-    """The run that is meant; without a name the newest of all, or of those that can continue.
-
-    Raises `NotFoundError`, and `UsageError` if it may be several.
-    """
-    if run is not None:
-        with suppress(NotFoundError):  # it may be a part of an id
-            return journal.summary(run)
-    runs = list(journal.runs(most=None if run is not None or can_go_on else 1))
-    if run is None:
-        newest = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
-        if newest is None:
-            what = "unfinished run" if can_go_on else "run"
-            raise UsageError(f"There is no {what} in the journal. `samovar runs` lists the kept runs.")
-        return newest
+def find_run(journal: Journal, run: str) -> RunSummary:
+    """The run that is meant. Raises `NotFoundError`, and `UsageError` if it may be several."""
+    with suppress(NotFoundError):  # it may be a part of an id
+        return journal.summary(run)
+    runs = list(journal.runs())
     found = [one for one in runs if run in one.id]
     if not found:
         raise NotFoundError("run", run, (one.id for one in runs))

@@ -100,6 +100,12 @@ def answer(
     state: Annotated[
         str | None, typer.Option("--state", metavar="PATH", help="The state that asks, if several do.")
     ] = None,
+    question: Annotated[
+        int | None,
+        typer.Option(
+            "--question", metavar="N", min=1, help="The question: `samovar runs --waiting` says it."
+        ),
+    ] = None,
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
     redo: Redo = False,
@@ -114,9 +120,10 @@ def answer(
 ) -> None:
     """Answer a question of a run that waits for a person, and continue the run.
 
-    `samovar runs --waiting` lists the questions.
+    `samovar runs --waiting` lists the questions. A VALUE needs --question N, or --state PATH, if the run has
+    asked more than one question so far: so a command that is repeated answers nothing else.
     """
-    from samovar.cli.answering import answer_run
+    from samovar.cli.answering import Answering, answer_run
     from samovar.cli.resuming import ResumeArguments, decision_of
 
     arguments = ResumeArguments(
@@ -133,7 +140,7 @@ def answer(
         verbose=verbose,
         changed_secrets=changed_secrets,
     )
-    leave(answer_run(arguments, value=value, state=state))
+    leave(answer_run(arguments, Answering(value=value, state=state, number=question)))
 
 
 @app.command(

@@ -18,6 +18,7 @@ from samovar.cli.pictures import PLAIN_TEXT, drawing_of, mermaid_of
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.errors import SamovarError
+from samovar.errors.durations import lasting
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
 
@@ -105,7 +106,7 @@ def text_of(run: Object) -> str | None:
         count, time_s = times.get(name, (0, 0.0))
         label = f"{'✗' if name in failed else '✓'} {name}"
         label += f" ×{count}" if count > 1 else ""
-        label += f" {in_time(time_s)}" if count else ""
+        label += f" {lasting(time_s)}" if count else ""
         lines.append(f'state "{label}" as {name}')
     return drawing_of("\n".join(lines) + "\n")
 
@@ -114,17 +115,6 @@ def target_of(step: Object) -> str:
     """Where a transition leads to, for a person."""
     target: str = step["to"] or "end"
     return f"end of {target.removesuffix(EXIT)}" if target.endswith(EXIT) else target
-
-
-def in_time(time_s: float) -> str:
-    """A duration, in few characters."""
-    if time_s < 1:
-        return f"{time_s * 1000:.0f} ms"
-    if time_s < 60:
-        return f"{time_s:.1f} s"
-    minutes, seconds = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
 # SVG -----------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.kept_drawing import in_time, svg_of, target_of, text_of
+from samovar.cli.kept_drawing import svg_of, target_of, text_of
 from samovar.cli.kept_files import read_run, write_file
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
+from samovar.errors.durations import lasting
 from samovar.memory import in_words
 from samovar.running.kept_wire import memory_curve
 
@@ -50,7 +51,7 @@ def page_of(run: Object) -> str:
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "time": in_time,
+        "time": lasting,
         "bytes": in_words,
         "value": _text,
         "clean": _clean,
@@ -103,7 +104,7 @@ def _timeline(states: Sequence[Object], span: _Span) -> dict[str, Any]:
         begin = end - one["duration_s"] if "duration_s" in one else one["entered_at"]
         width = max(4.0, span.at(end) - span.at(begin) - 1)  # a gap to the next one
         left = min(max(0.0, span.at(begin)), WIDTH - width)
-        took = in_time(one["duration_s"]) if "duration_s" in one else one["status"]
+        took = lasting(one["duration_s"]) if "duration_s" in one else one["status"]
         title = f"{one['number']}  {one['path']}: {took}"
         rows.setdefault(path, []).append({"x": left, "width": width, "status": one["status"], "title": title})
     shown = [{"path": path, "bars": bars[:MOST_VISITS]} for path, bars in list(rows.items())[:MOST_ROWS]]

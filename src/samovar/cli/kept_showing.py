@@ -16,13 +16,14 @@ from datetime import datetime
 from typing import Any
 
 from samovar.cli.generated_words import generated_words
-from samovar.cli.kept_drawing import in_time, target_of, text_of
+from samovar.cli.kept_drawing import target_of, text_of
 from samovar.cli.kept_files import read_run
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import NotFoundError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.journal.base import VisitKey
 from samovar.memory import in_words
 from samovar.running.kept_wire import visit_key
@@ -80,7 +81,7 @@ def _head(run: Object) -> Iterator[str]:
     yield f"{run['workflow']}: {run['status']}"
     yield f"run       {run['run']}"
     yield f"file      {run['path'] or '-'}"
-    yield f"started   {began:%Y-%m-%d %H:%M:%S}, took {in_time(took_s)}"
+    yield f"started   {began:%Y-%m-%d %H:%M:%S}, took {lasting(took_s)}"
     yield f"tokens    {_tokens(run['tokens'])}"
     peak = max((one["memory_bytes"] for one in run["states"] if one.get("memory_bytes")), default=None)
     if peak is not None:
@@ -121,17 +122,17 @@ def _visits(run: Object, states: list[Object], *, is_short: bool) -> Iterator[st
 
 
 def _title(run: Object, one: Object) -> str:
-    took = f", {in_time(one['duration_s'])}" if "duration_s" in one else f", {one['status']}"
+    took = f", {lasting(one['duration_s'])}" if "duration_s" in one else f", {one['status']}"
     after_s = one["entered_at"] - run["started_at"]
     name = f"{MARKS[one['status']]} {one['number']}  {visit_key(one)}"
-    return f"{name}  {one['verb'] or ''}  after {after_s:.2f} s{took}"
+    return f"{name}  {one['verb'] or ''}  after {lasting(after_s)}{took}"
 
 
 def _details(one: Object, *, is_short: bool) -> Iterator[str]:
     if one.get("what") and not one.get("sets"):
         yield f"    {shown(one['what'])}"
     for load in one.get("loads", ()):
-        yield f"    waited {in_time(load['duration_s'])} while {load['model']} was loaded"
+        yield f"    waited {lasting(load['duration_s'])} while {load['model']} was loaded"
     for number, prompt in enumerate(one.get("prompts", ())):
         if number:
             yield "    ── asked again"
@@ -152,7 +153,7 @@ def _prompt(prompt: Object, *, is_short: bool) -> Iterator[str]:
     where += f" by {prompt['executor']}" if prompt["executor"] else ""
     session = f", session {prompt['session']}" if prompt["session"] else ""
     session += f", a copy of {prompt['fork']}" if prompt["fork"] else ""
-    yield f"    {where}{session}: {_tokens(prompt['tokens'])}, {in_time(prompt['duration_s'])}"
+    yield f"    {where}{session}: {_tokens(prompt['tokens'])}, {lasting(prompt['duration_s'])}"
     for message in prompt["messages"]:
         yield from _block(f"{message['role']}:", message["content"], is_short=is_short)
     answer = prompt["answer"]

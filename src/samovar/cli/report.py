@@ -15,6 +15,7 @@ from rich.text import Text
 from samovar.cli.generated_words import generated_words
 from samovar.cli.showing import shown
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.executors.table import LOCAL
 from samovar.memory import in_words
 
@@ -34,7 +35,7 @@ def show_report(
     title = Text()
     title.append(report["workflow"], style="bold")
     title.append(f": {status}", style=style)
-    title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
+    title.append(f" in {lasting(report['duration_s'])}" if report["duration_s"] is not None else "")
     console.print(title)
     if "error" in report:
         console.print(Text(f"  {shown(error_line(report['error']))}", style="red"))
@@ -140,7 +141,7 @@ def _line(name: str, text: str) -> Text:
 
 
 def _model(model: dict[str, Any]) -> Text:
-    text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s)"
+    text = f"{model['ref']}  loads: {model['loads']} ({lasting(model['load_s'])})"
     text += f" · weights {in_words(model['weights_bytes'])}"
     if model["private_weights_bytes"]:
         text += f" ({in_words(model['private_weights_bytes'])} private)"
@@ -176,7 +177,7 @@ def _time(state: dict[str, Any]) -> str:
     duration = state["duration_s"]
     if duration is None:
         return "-"
-    return f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms"
+    return lasting(duration)
 
 
 def _show_narrow(console: Console, states: list[dict[str, Any]]) -> None:

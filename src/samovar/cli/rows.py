@@ -10,15 +10,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NoReturn
 
 import anyio
 
 from samovar.actions.outside import ThisMachine
 from samovar.app import App, budget_bytes, open_app, open_library
+from samovar.checks.unset import Readers
 from samovar.cli.driving import Signals
-from samovar.cli.keeping import keeping_for
-from samovar.cli.row_output import open_output
+from samovar.cli.keeping import journal_option, keeping_for
+from samovar.cli.row_output import check_output, open_output
 from samovar.cli.row_progress import RowProgress
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.run_setup import given_variables, route_log, run_settings
@@ -26,8 +28,9 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import allower, settings_for
 from samovar.config import Settings
-from samovar.errors import SamovarError, UsageError
+from samovar.errors import JournalError, SamovarError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.events import Event, Warned
 from samovar.folders import current_folder
 from samovar.generation import TokenCounts
@@ -59,10 +62,13 @@ class _Outcome:
     """The first of them, for people."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     """Of the rows that were run now."""
+    undecided: int = 0
+    """Rows that cannot go on before a person says what becomes of them."""
     signal: int | None = None
     warned: set[str] = field(default_factory=set)
 
     def count(self, done: RowDone) -> None:
+        self.undecided += done.is_undecided
         if done.error is not None and len(self.failures) < NAMED:
             self.failures.append(f"{done.task.where}: {done.error.message}")
         if done.run is not None:
@@ -79,10 +85,15 @@ def run_rows(arguments: RunArguments) -> int:
     run = run_settings(arguments, settings, workflow, library)
     with limited(settings.value_bytes):
         given = given_variables(arguments, workflow)
+        check_output(arguments.rows.out, rows=Path(str(arguments.rows.each)))
         file = open_row_file(
-            str(arguments.rows.each), texts=texts_of(workflow), of_files=of_files(workflow, given)
+            str(arguments.rows.each),
+            texts=texts_of(workflow),
+            of_files=of_files(workflow, given),
+            results=arguments.rows.out,
         )
-        rows = Rows(file=file, workflow=workflow, given=given, settings=settings, run=run)
+        readers = Readers(workflow, library)
+        rows = Rows(file=file, workflow=workflow, given=given, readers=readers, settings=settings, run=run)
         total, first = rows.count(), rows.first()
         if first is None:
             say(f"samovar: {arguments.rows.each} has no rows: nothing is done")
@@ -90,7 +101,7 @@ def run_rows(arguments: RunArguments) -> int:
         values, budget = rows.values(first), budget_bytes(settings)
         prepared = prepare(arguments.workflow, values, library, settings, run, budget=budget, allow=allower())
         at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
-        with keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
+        with _explained(), keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
             is_found = keeping is not None and not keeping.is_outline
             if arguments.rows.retry_failed and not is_found:
                 how = "kept in outline only" if keeping else "not kept"
@@ -102,8 +113,20 @@ def run_rows(arguments: RunArguments) -> int:
 
 def _refuse(error: SamovarError) -> NoReturn:
     """Rows that cannot be kept are not begun: the same command could not continue."""
-    error.message += " Without it, use --no-journal: a second start does all rows again."
-    raise error
+    raise JournalError(str(error)) from error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Says what else can be done if rows cannot be kept, at the beginning or in the midst of them."""
+    try:
+        yield
+    except JournalError as error:
+        error.message += (
+            " Rows that cannot be kept are not run, since the same command could not continue. With "
+            "--no-journal they are: a second start then does all of them again."
+        )
+        raise
 
 
 def _check(arguments: RunArguments) -> None:
@@ -185,8 +208,9 @@ class _Many:
             at_once=self._at_once,
             keeping=self._keeping,
             retries_failed=arguments.rows.retry_failed,
+            behind_resume=journal_option(arguments.settings.get("journal_file")),
         )
-        signals = Signals(runner, machine.groups)
+        signals = Signals(runner, machine.groups, self._continued)
         try:
             with signals.listen():
                 await runner.run(self._rows.tasks(self._prepared, self._keys))
@@ -208,24 +232,30 @@ class _Many:
             say(f"  {shown(failure)}")
         if progress.failed > len(outcome.failures):
             say(f"  and {progress.failed - len(outcome.failures):,} more")
-        if progress.failed and self._keys is not None and not arguments.quiet:
-            say("samovar: the same command with --retry-failed does the failed rows again")
+        if self._keys is not None and not arguments.quiet:
+            if progress.failed > outcome.undecided:
+                say("samovar: the same command with --retry-failed does the failed rows again")
+            if outcome.undecided:
+                say("samovar: answer or decide the rows that wait for you, then start the same command again")
         if outcome.signal is not None:
-            goes_on = "the same command continues" if self._keys else "the same command begins again"
             rows = counted(progress.total, "row", grouped=True)
-            say(f"samovar: stopped after {progress.done:,} of {rows}; {goes_on}")
+            say(f"samovar: stopped after {progress.done:,} of {rows}; {self._continued()}")
             return 128 + outcome.signal
         return 1 if progress.failed else 0
 
+    def _continued(self) -> str:
+        return "the same command continues" if self._keys else "the same command begins again"
+
     def _say_counts(self, progress: RowProgress) -> None:
-        failed, before, tokens = progress.failed, progress.done - progress.ran, self._outcome.tokens
-        completed, rows = progress.done - failed, counted(progress.total, "row", grouped=True)
-        parts = [f"{completed:,} of {rows} completed"]
+        before, tokens, waiting = progress.done - progress.ran, self._outcome.tokens, self._outcome.undecided
+        failed, rows = progress.failed - waiting, counted(progress.total, "row", grouped=True)
+        parts = [f"{progress.done - progress.failed:,} of {rows} completed"]
         parts += [f"{failed:,} failed"] if failed else []
+        parts += [f"{waiting:,} waiting for you"] if waiting else []
         parts += [f"{before:,} done before"] if before else []
         if tokens.evaluated or tokens.reused:
             parts.append(
                 f"{tokens.evaluated:,} tokens evaluated, {tokens.reused:,} reused, "
                 f"{tokens.generated:,} generated"
             )
-        say(f"samovar: {'; '.join(parts)}; {progress.elapsed_s():.1f} s")
+        say(f"samovar: {'; '.join(parts)}; {lasting(progress.elapsed_s())}")

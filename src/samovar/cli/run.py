@@ -15,10 +15,11 @@ import anyio
 from samovar.app import budget_bytes, open_app, open_library
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for, say_kept
+from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
+from samovar.cli.questions import say_waiting
 from samovar.cli.report import error_line, show_report
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.run_setup import given_variables, route_log, run_settings
@@ -79,7 +80,7 @@ def run_workflow(arguments: RunArguments) -> int:
         else None
     )
     show = _make_show(arguments)
-    outcome = RunOutcome(records=arguments.record is not None)
+    outcome = RunOutcome(records=arguments.record is not None, journal=arguments.settings.get("journal_file"))
 
     def lose(error: SamovarError) -> None:
         outcome.is_unkept = True
@@ -102,7 +103,7 @@ def run_workflow(arguments: RunArguments) -> int:
         show.close()
     unrecorded = 0
     try:
-        status = _finish(arguments, outcome, printed, offering)
+        status = _finish(arguments, settings, outcome, printed, offering)
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
@@ -146,7 +147,11 @@ def _make_show(arguments: RunArguments) -> Show:
 
 
 def _finish(
-    arguments: RunArguments, outcome: RunOutcome, printed: Printed | None, offering: Offering | None
+    arguments: RunArguments,
+    settings: Settings,
+    outcome: RunOutcome,
+    printed: Printed | None,
+    offering: Offering | None,
 ) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
@@ -170,8 +175,10 @@ def _finish(
     waits = run.ending is Ending.WAITING
     is_continued = run.ending is Ending.CANCELLED and run.error is None and not outcome.is_unkept
     says_more = not (arguments.as_json or arguments.as_events)
-    if outcome.is_kept and says_more and (is_continued or waits):
-        say_kept(run.id, arguments.settings.get("journal_file"), waits=waits)
+    if outcome.is_kept and says_more and waits:
+        say_waiting(settings, run.id, arguments.settings.get("journal_file"))
+    elif outcome.is_kept and says_more and is_continued:
+        say(f"samovar: {outcome.continued(run)}")
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

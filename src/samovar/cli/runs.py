@@ -24,6 +24,7 @@ from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import summary_to_wire
 
@@ -95,6 +96,6 @@ def _show(runs: Iterable[RunSummary]) -> None:
     for one in runs:
         took_s = (one.ended_at or one.touched_at) - one.started_at
         started = f"{datetime.fromtimestamp(one.started_at):%Y-%m-%d %H:%M}"
-        figures = (f"{took_s:.1f} s", str(one.visits), str(one.tokens.generated))
+        figures = (lasting(took_s), str(one.visits), str(one.tokens.generated))
         table.add_row(one.id, shown(one.workflow), str(one.status), started, *figures)
     make_console(sys.stdout).print(table)

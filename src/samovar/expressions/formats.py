@@ -24,8 +24,35 @@ _NAMED = 20
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|-?Infinity|NaN', re.DOTALL)
 
 
+_EXPECTED = {
+    "Expecting value": "a value is expected",
+    "Expecting property name": "a key in double quotes is expected",
+    "Expecting ':'": "a colon is expected",
+    "Expecting ','": "a comma or a closing bracket is expected",
+    "Extra data": "the end is expected, since the value is complete",
+    "Unterminated string": "the text that begins has no closing quotation mark",
+    "Invalid control character": "a control character is not written as an escape, as `\\n` is",
+    "Invalid \\escape": "no escape is written like this; a backslash is `\\\\`",
+    "Invalid \\uXXXX": "`\\u` needs four hexadecimal digits",
+    "Illegal trailing comma": "a comma has nothing behind it",
+}
+"""What the messages of Python's reader of JSON begin with, as the beginning of `… in line 1, column 2`."""
+
+
+class NotJsonError(ValueError):
+    """A text that is not JSON: what is wrong, and where."""
+
+    def __init__(self, what: str, line: int, column: int) -> None:
+        """`line` and `column`: from 1."""
+        super().__init__(f"{what} in line {line}, column {column}")
+        self.what, self.line, self.column = what, line, column
+
+
 def json_of(text: str, *, line: int = 1) -> object:
-    """The value of a JSON text, which begins in this line of what a message is about."""
+    """The value of a JSON text, which begins in this line of what a message is about.
+
+    Raises `NotJsonError`, and `ValueError` for one that is nested too deeply.
+    """
     text = text.removeprefix(BOM)
     try:
         return read_json(
@@ -35,10 +62,11 @@ def json_of(text: str, *, line: int = 1) -> object:
         raise ValueError("it is nested too deeply") from None
     except _JsonFault as fault:
         at = _first(text, fault.token, is_key=fault.is_key)
-        place = f"line {text.count(chr(10), 0, at) + line}, column {at - text.rfind(chr(10), 0, at)}"
-        raise ValueError(f"{fault} in {place}") from None
+        column = at - text.rfind("\n", 0, at)
+        raise NotJsonError(str(fault), text.count("\n", 0, at) + line, column) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} in line {error.lineno + line - 1}, column {error.colno}") from None
+        what = next((said for begin, said in _EXPECTED.items() if error.msg.startswith(begin)), error.msg)
+        raise NotJsonError(what, error.lineno + line - 1, error.colno) from None
 
 
 class _JsonFault(Exception):
@@ -113,7 +141,8 @@ def json_lines_of(text: str) -> list[object]:
         try:
             values += [json_of(line)] if line.strip() else []
         except ValueError as error:
-            raise ValueError(f"line {number} is not JSON: {str(error).partition(' in line ')[0]}") from None
+            what = error.what if isinstance(error, NotJsonError) else error
+            raise ValueError(f"line {number} is not JSON: {what}") from None
     return values
 
 

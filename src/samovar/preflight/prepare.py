@@ -7,14 +7,14 @@ of parameters, and the models. It runs nothing and loads nothing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from samovar.checks.checking import check_tree
 from samovar.checks.labels import REFUSED_AT_RUN
-from samovar.checks.unset import read_names
+from samovar.checks.unset import Readers
 from samovar.config import Settings
-from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError, nearest
+from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -139,21 +139,11 @@ def _check(
     ]
     if errors:
         raise FaultsError(errors)
+    readers = Readers(workflow, library) if undeclared else None
+    unread = [message for one in undeclared if readers and (message := readers.unread(one.name))]
     doubts = [
-        Fault(code="misspelt-variable", message=message, place=here, severity="warning")
-        for message in _misspelt(workflow, given)
+        Fault(code="misspelt-variable", message=message, place=here, severity="warning") for message in unread
     ]
     # What a file says of itself is reported when the run enters it.
     own = {warning for one in library.tree(workflow) for warning in one.warnings}
     return (*doubts, *(fault for fault in faults if fault.severity == "warning" and fault not in own))
-
-
-def _misspelt(workflow: Workflow, given: Mapping[str, object]) -> Iterator[str]:
-    """A warning for each variable that nothing reads and that looks like a parameter's name."""
-    declared = [parameter.name for parameter in workflow.parameters]
-    undeclared = [name for name in given if name not in declared]
-    read = read_names(workflow) if undeclared else frozenset()
-    for name in undeclared:
-        hint = nearest(name, declared)
-        if name not in read and hint.startswith(" Did"):
-            yield f"The workflow has no parameter {name!r}, and nothing reads a variable of that name.{hint}"

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from samovar.errors import UsageError
-from samovar.expressions.formats import column_names, json_of
+from samovar.errors import TooLargeError, UsageError, nearest
+from samovar.expressions.formats import NotJsonError, column_names, json_of
 from samovar.preflight.row_lines import lines_of
 from samovar.values import VALUE_BYTES
 
@@ -56,6 +56,8 @@ class RowFile:
     """Of a pattern: which parameter each file is given for."""
     texts: frozenset[str] = frozenset()
     """Parameters for which an empty cell is an empty text, and not nothing."""
+    results: Path | None = None
+    """A file that the results go to, which a pattern may match and which is not a row."""
 
     def __iter__(self) -> Iterator[ReadRow]:
         """Raises `RowError` for a row that cannot be read, and `UsageError` for the file."""
@@ -68,9 +70,17 @@ class RowFile:
         return [self.parameter] if self.kind == "files" else None
 
     def _files(self) -> Iterator[ReadRow]:
-        found = (name for name in glob.iglob(self.said, recursive=True) if Path(name).is_file())
-        for index, name in enumerate(sorted(found)):
+        for index, name in enumerate(sorted(filter(self._is_row, glob.iglob(self.said, recursive=True)))):
             yield ReadRow(index=index, where=name, values={self.parameter: name})
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the pattern matches a file."""
+        return any(map(self._is_row, glob.iglob(self.said, recursive=True)))
+
+    def _is_row(self, name: str) -> bool:
+        file, results = Path(name), self.results
+        return file.is_file() and not (results is not None and results.exists() and results.samefile(file))
 
     def _objects(self) -> Iterator[ReadRow]:
         index = 0
@@ -80,9 +90,13 @@ class RowFile:
             where = f"{self.said}:{number}"
             try:
                 value = json_of(line)
+            except NotJsonError as error:
+                message = f"This line is not JSON: {error.what}.{_of_list(line)}"
+                raise RowError(f"{where}:{error.column}", message) from None
+            except TooLargeError as error:
+                raise RowError(where, error.message) from None
             except ValueError as error:
-                why = str(error).replace(" in line 1, column", " in column")
-                raise RowError(where, f"This line is not JSON: {why}.{_of_list(line)}") from None
+                raise RowError(where, f"This line cannot be read: {error}.") from None
             if not isinstance(value, dict):
                 expected = 'A row is an object on one line, as in {"name": "Ann"}.'
                 raise RowError(where, f"{expected}{_of_list(line)}")
@@ -168,16 +182,22 @@ def _of_list(line: str) -> str:
     return " `jq -c '.[]' FILE` writes the items of a list on lines of their own."
 
 
-def open_row_file(said: str, *, texts: frozenset[str], of_files: Sequence[str]) -> RowFile:
+def open_row_file(
+    said: str, *, texts: frozenset[str], of_files: Sequence[str], results: Path | None = None
+) -> RowFile:
     """What `--each` names: a file of rows by its name's ending, or a pattern.
 
     `texts`: the parameters for which an empty cell is a text. `of_files`: those that a file may be given for.
-    Raises `UsageError`.
+    `results`: the file that `--out` names. Raises `UsageError`.
     """
     name, equals, pattern = said.partition("=")
     if equals and name in of_files:
-        return RowFile(said=pattern, kind="files", parameter=name)
+        return _matched(RowFile(said=pattern, kind="files", parameter=name, results=results), said)
     path = Path(said)
+    # A name that is misspelt, unless a file is called like this.
+    hint = ""
+    if equals and name.isidentifier():
+        hint = f" The workflow has no parameter {name!r} that takes files.{nearest(name, of_files)}"
     if not path.exists() and not _WILD.isdisjoint(said):
         if len(of_files) != 1:
             which = ", ".join(of_files) or "none"
@@ -185,14 +205,22 @@ def open_row_file(said: str, *, texts: frozenset[str], of_files: Sequence[str]) 
                 f"--each {said}: each file is given for one parameter of the workflow, which can be: "
                 f"{which}. Name it: --each 'NAME={said}'."
             )
-        return RowFile(said=said, kind="files", parameter=of_files[0])
+        found = RowFile(said=said, kind="files", parameter=of_files[0], results=results)
+        return _matched(found, said, hint)
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise UsageError(
             f"--each {said}: expected a file of rows ({', '.join(KINDS)}), or a pattern of files in quotes, "
-            "as in 'notes/*.txt'."
+            f"as in 'notes/*.txt'.{hint}"
         )
     if not path.is_file():
         what = "there is no such file" if not path.exists() else "a regular file is needed, read twice"
-        raise UsageError(f"--each {said}: {what}.")
+        raise UsageError(f"--each {said}: {what}.{hint}")
     return RowFile(said=said, kind=kind, texts=texts)
+
+
+def _matched(file: RowFile, said: str, hint: str = "") -> RowFile:
+    """The files of a pattern. Raises `UsageError` if there is none."""
+    if not file.is_matched:
+        raise UsageError(f"--each {said}: no file matches the pattern {file.said!r}.{hint}")
+    return file

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from samovar.checks.unset import read_names
+from samovar.checks.unset import Readers
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError, nearest
 from samovar.errors.counting import counted
@@ -48,6 +48,7 @@ class Rows:
     workflow: Workflow
     given: Mapping[str, object] = field(repr=False)
     """What is the same for every row."""
+    readers: Readers
     settings: Settings
     run: RunnerSettings
 
@@ -109,9 +110,8 @@ class Rows:
             if name in self.given:
                 raise RowError(where, f"{name!r} is given by this file and by the command. Keep one of them.")
             if (parameter := known.get(name)) is None:
-                if name not in read_names(self.workflow):
-                    hint = nearest(name, known)
-                    raise RowError(where, f"The workflow has no parameter {name!r}.{hint}")
+                if (message := self.readers.unread(name)) is not None:
+                    raise RowError(where, message)
             elif parameter.secret:
                 raise RowError(
                     where,

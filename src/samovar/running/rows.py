@@ -65,6 +65,11 @@ class RowDone:
         return str(self.kept.status) if self.kept else str(Ending.FAILED)
 
     @property
+    def is_undecided(self) -> bool:
+        """It was interrupted or asks something, and a person must say how it goes on."""
+        return self.error is not None and self.ending in (RunStatus.INTERRUPTED, RunStatus.WAITING)
+
+    @property
     def id(self) -> str:
         """Of its run."""
         return self.run.id if self.run else self.kept.run if self.kept else ""
@@ -87,6 +92,8 @@ class RowsRunner:
     """Where the rows are kept; None: nowhere."""
     retries_failed: bool = False
     """Rows whose last run did not complete are run again."""
+    behind_resume: str = ""
+    """What a command that continues one of the runs has behind its id, as for the journal."""
     is_stopped: bool = field(default=False, init=False)
     _running: set[Runner] = field(default_factory=set, init=False)
     _here: dict[str, anyio.Event] = field(default_factory=dict, init=False)
@@ -156,7 +163,7 @@ class RowsRunner:
         if kept.status is RunStatus.RUNNING:
             return False
         head = keeping.journal.head(kept.run)
-        if (error := _undecided(keeping.journal, kept.run)) is not None:
+        if (error := self._undecided(keeping.journal, kept.run)) is not None:
             self.on_done(RowDone(task=task, kept=kept, error=error))
             return True
         return await self._run(task, replace(keeping, row=key, goes_on=head, origin=None))
@@ -165,7 +172,7 @@ class RowsRunner:
         """A new run of the row. What of an earlier one would be done with the same is taken from that."""
         earlier, origin = await keeping.journal.before_row(key), None
         if earlier is not None and earlier.status is not RunStatus.RUNNING:
-            if (error := _undecided(keeping.journal, earlier.run)) is not None:
+            if (error := self._undecided(keeping.journal, earlier.run)) is not None:
                 self.on_done(RowDone(task=task, kept=earlier, error=error))
                 return True
             origin = RunOrigin(run=earlier.run)
@@ -173,6 +180,18 @@ class RowsRunner:
 
     def _is_again(self, kept: KeptRow) -> bool:
         return self.retries_failed and kept.status is not RunStatus.COMPLETED
+
+    def _undecided(self, journal: Journal, run: str) -> RunError | None:
+        """Why a row that was interrupted cannot simply continue."""
+        visits = undecided(journal.visits(run))
+        if not visits:
+            return None
+        names = ", ".join(str(one.intent.key) for one in visits[:5])
+        message = (
+            f"It was interrupted in {names}, and it is unknown whether that was done. Check it, then "
+            f"`samovar resume {run}{self.behind_resume}` with --redo, --skip or --fail."
+        )
+        return RunError(code=str(RunStatus.INTERRUPTED), message=message)
 
     async def _run(self, task: RowTask, keeping: Keeping | None) -> bool:
         runner = self.make_runner(keeping)
@@ -196,16 +215,3 @@ def _error_of(kept: KeptRow) -> RunError | None:
     if kept.status is RunStatus.COMPLETED:
         return None
     return RunError(code=str(kept.status), message=kept.message or f"The run was {kept.status}.")
-
-
-def _undecided(journal: Journal, run: str) -> RunError | None:
-    """Why a row that was interrupted cannot simply continue."""
-    visits = undecided(journal.visits(run))
-    if not visits:
-        return None
-    names = ", ".join(str(one.intent.key) for one in visits[:5])
-    message = (
-        f"It was interrupted in {names}, and it is unknown whether that was done. Check it, then "
-        f"`samovar resume {run}` with --redo, --skip or --fail."
-    )
-    return RunError(code="interrupted", message=message)

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from samovar.errors import FaultsError, UsageError
-from samovar.files import read_text, write_whole
+from samovar.files import locked, read_text, write_whole
 from samovar.language.yaml_text import yaml_text
 from samovar.testing.case_file import parse_cases
 from samovar.testing.cases import SUFFIXES, Case, CaseFile
@@ -98,15 +98,9 @@ def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds the folder, if the system can, so that no other process adds a case meanwhile."""
-    try:
-        import fcntl
-    except ImportError:  # as on Windows
-        yield
-        return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        with locked(handle):
+            yield
     finally:
         os.close(handle)
