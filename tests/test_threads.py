@@ -95,6 +95,6 @@ def test_what_is_only_tried_is_not_told() -> None:
 def test_what_must_come_out_the_same_has_always_the_same_number() -> None:
     choice = ThreadChoice(4, evaluating=3)
     choice.threads = 1
-    assert choice.of_step(evaluates=False, is_exact=False) == 1
-    assert choice.of_step(evaluates=False, is_exact=True) == 4
-    assert choice.of_step(evaluates=True, is_exact=True) == 3
+    assert choice.of_step(False, is_exact=False) == 1
+    assert choice.of_step(False, is_exact=True) == 4
+    assert choice.of_step(True, is_exact=True) == 3

@@ -27,7 +27,7 @@ from samovar.engines.base import (
     check_lengths,
 )
 from samovar.engines.least import least_json
-from samovar.engines.scripted_answers import Answering, answer_to, lasting_of
+from samovar.engines.scripted_answers import ScriptedAnswer, answer_to, lasting_of
 from samovar.engines.scripted_calls import prompt_text, with_call
 from samovar.engines.scripted_words import vector_of, words
 from samovar.errors import ClosedError, ContextError, EngineError
@@ -108,7 +108,7 @@ class ScriptedModel:
         is_secret = any(message.secret for message in messages)
         lasting = None if is_secret or going_on is None else lasting_of(going_on, prompt, said, options)
         try:
-            answer = Answering(answer_to(options, messages), options, lasting)
+            answer = ScriptedAnswer(answer_to(options, messages), options, lasting)
             yield self._events(prompt, said, answer, len(prompt) - len(without_tools))
         finally:
             self._running -= 1
@@ -129,7 +129,7 @@ class ScriptedModel:
         return text[: text.rindex(said)] + choice
 
     async def _events(
-        self, prompt: list[str], said: str, answering: Answering, tools_tokens: int
+        self, prompt: list[str], said: str, answering: ScriptedAnswer, tools_tokens: int
     ) -> AsyncIterator[GenerationEvent]:
         answer, options, lasting = answering.parts, answering.options, answering.lasting
         reused = 0

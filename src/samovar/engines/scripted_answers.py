@@ -31,7 +31,7 @@ def answer_to(options: Options, messages: Sequence[Message] = ()) -> AnswerParts
 
 
 @dataclass(slots=True, eq=False)
-class Answering:
+class ScriptedAnswer:
     """One answer while it is said. Mutable: how far it is."""
 
     parts: AnswerParts

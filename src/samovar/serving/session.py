@@ -20,6 +20,7 @@ import anyio
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
 from samovar.generation import FinishReason, GoingOn, Message, Options, TextGenerated
+from samovar.serving.attempt import Attempt
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
@@ -32,19 +33,6 @@ OnLoad = Callable[[float], None]
 
 def _ignore(_event: object) -> None:
     """Nobody listens."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What one turn sends. Changed by `LocalSession._make_room` until it fits."""
-
-    messages: tuple[Message, ...]
-    options: Options
-    going_on: GoingOn | None = None
-    dropped: int = 0
-    """How many of the oldest messages were left out."""
-    may_grow: bool = True
-    """False once a larger arena was asked for."""
 
 
 class LocalSession:
@@ -140,7 +128,7 @@ class LocalSession:
         end: Finished | None = None
         async with self._slot:
             self._check_open()
-            attempt = _Attempt(say(self._messages, messages), options, going_on)
+            attempt = Attempt(say(self._messages, messages), options, going_on)
             async with (
                 self._sessions.pool.loan(self._spec_for(options), on_load) as loan,
                 self._generate(loan, attempt) as events,
@@ -170,7 +158,7 @@ class LocalSession:
         return replace(self._spec, holds_forms=True) if has_form else self._spec
 
     @asynccontextmanager
-    async def _generate(self, loan: Loan, attempt: _Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+    async def _generate(self, loan: Loan, attempt: Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         """The answer to what was attempted, as soon as it fits.
 
         The model goes back when the engine has done with the answer, however slowly that is read: a reader
@@ -193,7 +181,7 @@ class LocalSession:
                     await self._make_room(loan.model, attempt, error)
             yield events
 
-    async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:
+    async def _make_room(self, model: Model, attempt: Attempt, error: ContextError) -> None:
         """A larger arena, once a turn; else the oldest messages go, if they may; else it raises."""
         drops = attempt.options.overflow == "drop_oldest"
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens

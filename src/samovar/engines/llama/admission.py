@@ -188,20 +188,11 @@ class Admission:
         prefixes.begin(row, prompt, self._context.cells - held, goes_on=goes_on, digests=digests)
         return prompt, []
 
-    def keep(self, running: Running) -> None:
+    def keep(self, running: Running, *, if_due: bool = False) -> None:
         """What there is of its answer is kept for another process, if it lasts."""
-        request, row = running.request, running.row
-        lasting = request.lasting
-        if lasting is None or not lasting.is_new or (weighed := running.sampler.weighed()) is None:
-            return
-        if request.options.deterministic:
-            if len(row) + len(running.next_tokens) != len(request.tokens) + len(lasting.said):
-                return  # it is evaluated again
-            states = self._states.keep(row, lasting.states, len(lasting.said), lasting.all_s)
-            if states is None:
-                return
-            lasting.states = states
-        lasting.keep(running.sampler.settled, weighed)
+        lasting = running.request.lasting
+        if lasting is not None and lasting.is_new and (lasting.is_due or not if_due):
+            running.keep(lasting, self._states)
 
     def _tidy(self) -> None:
         """Prefixes leave what is promised, and give up what is of no use."""

@@ -56,7 +56,6 @@ class Arena:
         usage: Usage,
         threads: ThreadChoice,
     ) -> None:
-        """`states`: where what answers have evaluated is kept."""
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
         self.threads = threads
@@ -182,8 +181,7 @@ class Arena:
             if not self._batch.size and self._admission.is_preparing:
                 self._queue.wait(IDLE_S)
             return True
-        is_exact = self._admission.is_exact
-        threads = self.threads.of_step(evaluates=self._batch.evaluates_prompts, is_exact=is_exact)
+        threads = self.threads.of_step(self._batch.evaluates_prompts, is_exact=self._admission.is_exact)
         self._context.set_threads(threads)
         started = time.monotonic()
         if code := self._context.decode(self._batch.value):
@@ -266,8 +264,7 @@ class Arena:
             if running.is_full:
                 return self._admission.finish(running, FinishReason.LENGTH)
         running.next_tokens = tokens
-        if running.request.lasting is not None and running.request.lasting.is_due:
-            self._admission.keep(running)
+        self._admission.keep(running, if_due=True)
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""

@@ -14,6 +14,7 @@ from samovar.engines.base import Conversation, Finished
 from samovar.engines.lasting import Lasting
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.constraint import Constraint
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -195,6 +196,20 @@ class Running:
         for token in begun.tokens:
             self.sampler.follow(token, begun)
             self.said(token)
+
+    def keep(self, lasting: Lasting, states: AnswerStates) -> None:
+        """Has its answer kept as far as it is; if that cannot be, what was kept before stays."""
+        weighed = self.sampler.weighed()
+        if weighed is None:
+            return
+        if self.request.options.deterministic:
+            if len(self.row) + len(self.next_tokens) != len(self.request.tokens) + len(lasting.said):
+                return  # it is evaluated again
+            kept = states.keep(self.row, lasting.states, len(lasting.said), lasting.all_s)
+            if kept is None:
+                return
+            lasting.states = kept
+        lasting.keep(self.sampler.settled, weighed)
 
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""

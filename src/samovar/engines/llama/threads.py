@@ -73,7 +73,7 @@ class ThreadChoice:
         """The choice, to which `reason` belongs, also while another one is tried."""
         return self.threads if self._settled is None else self._settled[0]
 
-    def of_step(self, *, evaluates: bool, is_exact: bool) -> int:
+    def of_step(self, evaluates: bool, *, is_exact: bool) -> int:
         """For a step. `evaluates`: it evaluates prompts. `is_exact`: it decodes what must come out the same
         each time, and so always has the same number: behind 512 cells, attention adds up in as many parts as
         there are threads."""
