@@ -238,7 +238,10 @@ class Soak:
                 break
             killed.append(self._chance.uniform(0.0, self.whole_s if times == 1 else self.whole_s / 2))
             self.kills += process.kill_after(killed[-1]) == -signal.SIGKILL
-            process = survivor.go_on() if number + 1 < times else None
+            try:
+                process = survivor.go_on() if number + 1 < times else None
+            except Exception:  # it is raised again, and reported, when the run is to be finished
+                break
         self._judge(f"at {', '.join(f'{one:.3f}' for one in killed)} s", survivor)
 
     def _judge(self, what: str, survivor: Survivor) -> None:

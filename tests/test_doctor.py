@@ -365,6 +365,7 @@ def test_the_limits_of_groups_are_told(tmp_path: Path) -> None:
 def journal_of(folder: Path) -> Path:
     """The file of a run that was kept."""
     write_workflow(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    (folder / "state" / "samovar").mkdir(mode=0o700, parents=True)
     done = run_samovar(folder, "run", "w.md", "--journal", "state/samovar/journal.db", "-q")
     assert done.returncode == 0, done.stderr
     return folder / "state" / "samovar" / "journal.db"
@@ -415,6 +416,25 @@ def test_what_is_wrong_with_the_journal_has_what_fixes_it(
     assert says in row["what"] and fix in row["fix"]
     done = doctor(folder)
     assert done.returncode == (verdict == "wrong") and f"→ {row['fix']}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (".", "is a folder"),
+        ("nowhere/j.db", "there is no folder nowhere"),
+        (os.devnull, "is not a regular file"),
+        ("w.md", "not a database"),
+    ],
+)
+def test_what_is_no_journal_is_wrong_and_nobody_is_told_to_change_it(
+    folder: Path, place: str, says: str
+) -> None:
+    write_workflow(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    (folder / "w.md").chmod(0o644)
+    found = of(findings(folder, variables={"SAMOVAR_JOURNAL_FILE": place}), "journal")
+    assert [one["verdict"] for one in found] == ["wrong"] and says in found[0]["what"]
+    assert "JOURNAL_FILE=" in found[0]["fix"] and not (folder / "nowhere").exists()
 
 
 def test_a_look_for_damage_that_takes_too_long_is_broken_off(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections import Counter
@@ -27,7 +28,8 @@ from samovar.events import NOTHING, Ending, Event
 from samovar.generation import Message
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
-from samovar.journal.connecting import prepare
+from samovar.journal.connecting import connect, prepare
+from samovar.journal.looking import look
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.language.reading import parse_workflow
@@ -473,6 +475,25 @@ def test_a_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
     assert list(SqliteJournal(tmp_path / "empty.db").runs()) == []
     with pytest.raises(JournalError, match="not a regular file"):
         Writer(tmp_path)
+
+
+def test_what_a_killed_process_left_unfinished_is_put_right_for_whoever_only_reads(tmp_path: Path) -> None:
+    file, left = tmp_path / "j.db", tmp_path / "left.db"
+    connect(file).close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # as a new file has it, until it is in WAL mode
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        texts = ((str(number), "x" * 3_000) for number in range(100))
+        connection.executemany("INSERT INTO text (digest, body) VALUES (?, ?)", texts)
+        for end in ("", "-journal"):
+            shutil.copy(f"{file}{end}", f"{left}{end}")
+    with pytest.raises(JournalError, match="when a process was killed"):
+        look(left)
+    assert list(SqliteJournal(left).runs()) == []
+    assert look(left).damage is None
+    with closing(sqlite3.connect(left)) as connection:
+        assert connection.execute("SELECT count(*) FROM text").fetchone() == (0,)
 
 
 def test_the_file_is_for_its_user_alone(journal: SqliteJournal) -> None:

@@ -48,7 +48,7 @@ def branch_run(arguments: ResumeArguments, point: BranchPoint) -> int:
     journal, head, kept = _earlier(arguments)
     at, nth, visits = _visit_of(head, kept, point)
     before = [one for one in undecided(kept) if one.intent.number < at.intent.number]
-    decision = decided(head.id, before, arguments.decision)
+    decision = arguments.decision if arguments.dry_run else decided(head.id, before, arguments.decision)
     prompts = _prompts(point.prompts)
     go_to(head)
     library = open_library(current_folder())
@@ -74,7 +74,7 @@ def rerun_run(arguments: ResumeArguments) -> int:
     """A new run of the workflow as it is now, which takes what has not changed; its exit status."""
     journal, head, kept = _earlier(arguments)
     begun = undecided(kept)
-    if begun and arguments.decision != "redo":
+    if begun and arguments.decision != "redo" and not arguments.dry_run:
         names = ", ".join(str(one.intent.key) for one in begun[:5])
         raise UsageError(
             f"Run {head.id} was interrupted in {names}, and it is unknown whether that was done. Check it, "

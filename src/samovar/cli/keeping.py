@@ -18,6 +18,7 @@ from samovar.cli.terminal import say
 from samovar.config import Settings
 from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
 from samovar.errors.counting import counted
+from samovar.files import exists, is_file, is_folder
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
@@ -37,8 +38,11 @@ def journal_file(settings: Settings) -> Path:
     """Where runs are kept. Raises `UsageError` for a user without a place for it."""
     file = settings.journal_file
     if file is not None:
-        if not file.name or file.is_dir():
-            raise UsageError(f"--journal cannot be {str(file)!r}: expected the path of a file.")
+        why = _no_file(file)
+        if why is not None:
+            raise UsageError(
+                f"The journal {file} cannot be used: {why} (--journal, or the setting `journal_file`)."
+            )
         return file
     folder = state_folder()
     if folder is None:
@@ -47,6 +51,17 @@ def journal_file(settings: Settings) -> Path:
             "--journal."
         )
     return folder / "journal.db"
+
+
+def _no_file(path: Path) -> str | None:
+    """Why no journal can be at a path that somebody has named, and what to do; None: one can."""
+    if not path.name or is_folder(path):
+        return "it is a folder. Name a file in it"
+    if not is_folder(path.parent):
+        return f"there is no folder {path.parent}. Make it first, or correct the path"
+    if exists(path) and not is_file(path):
+        return "it is not a regular file. Name another one"
+    return None
 
 
 def is_named(settings: Settings) -> bool:

@@ -31,6 +31,10 @@ Fail = Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")]
 Cancelled = Annotated[
     bool, typer.Option("--cancelled", help="Also continue a run that `samovar runs cancel` has ended.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show what would be taken and what performed, and why; perform nothing."),
+]
 ChangedSecrets = Annotated[
     bool, typer.Option("--changed-secrets", help="Accept secrets other than those the run began with.")
 ]
@@ -174,6 +178,7 @@ def branch(
     redo: Redo = False,
     skip: Skip = False,
     fail: Fail = False,
+    dry_run: DryRun = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -199,6 +204,7 @@ def branch(
         as_events=events,
         quiet=quiet,
         verbose=verbose,
+        dry_run=dry_run,
     )
     leave(branch_run(arguments, point))
 
@@ -214,6 +220,7 @@ def rerun(
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
     redo: Redo = False,
+    dry_run: DryRun = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -238,5 +245,6 @@ def rerun(
         as_events=events,
         quiet=quiet,
         verbose=verbose,
+        dry_run=dry_run,
     )
     leave(rerun_run(arguments))

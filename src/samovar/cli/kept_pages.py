@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from samovar.cli.kept_drawing import svg_of, target_of, text_of
-from samovar.cli.kept_files import read_run, write_file
+from samovar.cli.kept_files import Output, read_run
+from samovar.cli.kept_showing import DONE, TEXT_OF
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
 from samovar.errors.durations import lasting
@@ -35,9 +36,10 @@ _TEMPLATE = Path(__file__).with_name("run_page.html")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
-def write_page(settings: Mapping[str, Any], run: str, path: Path) -> int:
+def write_page(settings: Mapping[str, Any], run: str, out: Output) -> int:
     """Writes the page of a run, and returns the exit status."""
-    write_file(path, page_of(read_run(settings, run)))
+    out.check()
+    out.write(page_of(read_run(settings, run)))
     return 0
 
 
@@ -56,6 +58,8 @@ def page_of(run: Object) -> str:
         "value": _text,
         "clean": _clean,
         "target": target_of,
+        "done": lambda kind: DONE.get(kind, kind),
+        "text_of": lambda kind: TEXT_OF.get(kind, "text:"),
     }
     svg = svg_of(run)
     span = _Span.of(run)

@@ -18,6 +18,7 @@ from typing import Any
 from samovar.cli.generated_words import generated_words
 from samovar.cli.kept_drawing import target_of, text_of
 from samovar.cli.kept_files import read_run
+from samovar.cli.kept_states import MARKS
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
@@ -34,7 +35,18 @@ SHORT_LINES = 3
 """Of a prompt or an answer, if the run is shown as a whole and has many visits."""
 MANY_VISITS = 20
 """From here on, prompts of a whole run are cut short; `--state` and `--visit` show them in full."""
-MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…", "cancelled": "■"}
+
+DONE = {
+    "command": "ran",
+    "write": "wrote",
+    "append": "added to",
+    "find": "looked for",
+    "wait": "waited",
+    "question": "asked",
+    "call": "called",
+}
+"""By the kind of what was performed."""
+TEXT_OF = {"command": "standard input:", "call": "arguments:"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +127,7 @@ def _path(run: Object) -> Iterator[str]:
 def _visits(run: Object, states: list[Object], *, is_short: bool) -> Iterator[str]:
     for one in states:
         yield _title(run, one)
-        yield from _details(one, is_short=is_short)
+        yield from _details(run, one, is_short=is_short)
     if is_short:
         yield f"Prompts are cut to {SHORT_LINES} lines each: --state NAME and --visit N show them in full."
         yield ""
@@ -128,9 +140,13 @@ def _title(run: Object, one: Object) -> str:
     return f"{name}  {one['verb'] or ''}  after {lasting(after_s)}{took}"
 
 
-def _details(one: Object, *, is_short: bool) -> Iterator[str]:
-    if one.get("what") and not one.get("sets"):
+def _details(run: Object, one: Object, *, is_short: bool) -> Iterator[str]:
+    if "taken_from" in one:
+        yield f"    taken from run {one['taken_from']}"
+    if one.get("what") and not one.get("sets") and not one.get("performed"):
         yield f"    {shown(one['what'])}"
+    for done in one.get("performed", ()):
+        yield from _performed(run, done, is_short=is_short)
     for load in one.get("loads", ()):
         yield f"    waited {lasting(load['duration_s'])} while {load['model']} was loaded"
     for number, prompt in enumerate(one.get("prompts", ())):
@@ -146,6 +162,17 @@ def _details(one: Object, *, is_short: bool) -> Iterator[str]:
     if one.get("memory_bytes"):
         yield f"    memory {in_words(one['memory_bytes'])}"
     yield ""
+
+
+def _performed(run: Object, done: Object, *, is_short: bool) -> Iterator[str]:
+    """What was done outside of the run; the folder only if it is not the one that the run was started in."""
+    yield from _block(DONE.get(done["kind"]) or done["kind"], done["what"], is_short=is_short)
+    if done.get("folder", run["folder"]) != run["folder"]:
+        yield f"    in {done['folder']}"
+    for name, value in done.get("environment", {}).items():
+        yield from _block(f"with {name} =", value, is_short=is_short)
+    if "text" in done:
+        yield from _block(TEXT_OF.get(done["kind"], "text:"), done["text"], is_short=is_short)
 
 
 def _prompt(prompt: Object, *, is_short: bool) -> Iterator[str]:

@@ -7,12 +7,20 @@ run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from samovar.cli.commands import OwnGroup, QuickCommand, app, leave
 from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, RunGiven, with_settings
+
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write one page for a browser; - is standard output."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")]
+"""For the commands that write a file."""
+STANDARD_OUTPUT = Path("-")
 
 runs_app = typer.Typer(cls=OwnGroup, rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(runs_app, name="runs")
@@ -69,16 +77,18 @@ def show(
         int | None,
         typer.Option("--visit", metavar="N", min=1, help="Only the visit of this number in the run."),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")
-    ] = None,
+    html: Html = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Show a run: its path, times, prompts and answers, tokens and memory."""
     if html is not None:
+        if state is not None or visit is not None or json:
+            _refuse("--html writes the page of a whole run: leave out --state, --visit and --json.")
+        from samovar.cli.kept_files import Output
         from samovar.cli.kept_pages import write_page
 
-        leave(write_page(settings, run, html))
+        leave(write_page(settings, run, Output(path=html, replaces=force)))
     from samovar.cli.kept_showing import Narrowed, show_run
 
     leave(show_run(settings, run, Narrowed(state=state, visit=visit), as_json=json))
@@ -104,25 +114,21 @@ def export(
     run: RunGiven,
     settings: GivenSettings = NOT_GIVEN,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write JSON to this file, not to standard output."),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser instead.")
-    ] = None,
+        Path, typer.Option("--out", metavar="FILE", help="Write JSON to this file; - is standard output.")
+    ] = STANDARD_OUTPUT,
+    html: Html = None,
+    force: Force = False,
 ) -> None:
     """Write all that the journal has of a run, without its secrets, as one JSON object or as a page."""
-    if html is not None:
-        if out is not None:
-            from samovar.errors import UsageError
+    from samovar.cli.kept_files import Output, export_run
 
-            raise UsageError("--out and --html cannot be combined: export twice.")
-        from samovar.cli.kept_pages import write_page
+    if html is None:
+        leave(export_run(settings, run, Output(path=out, replaces=force)))
+    if out != STANDARD_OUTPUT:
+        _refuse("--out and --html cannot be combined: export twice.")
+    from samovar.cli.kept_pages import write_page
 
-        leave(write_page(settings, run, html))
-    from samovar.cli.kept_files import export_run
-
-    leave(export_run(settings, run, out))
+    leave(write_page(settings, run, Output(path=html, replaces=force)))
 
 
 @runs_app.command(cls=QuickCommand)
@@ -148,3 +154,9 @@ def prune(
     from samovar.cli.kept_files import prune_runs
 
     leave(prune_runs(settings, older_than=older_than, keep=keep, dry_run=dry_run, as_json=json))
+
+
+def _refuse(message: str) -> NoReturn:
+    from samovar.errors import UsageError
+
+    raise UsageError(message)

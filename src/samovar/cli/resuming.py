@@ -51,6 +51,8 @@ class ResumeArguments:
     """Also a run that somebody has cancelled."""
     changed_secrets: bool = False
     """Its secrets need not be those that it began with."""
+    dry_run: bool = False
+    """It is only shown what would be done."""
 
 
 def resume_run(arguments: ResumeArguments) -> int:
@@ -87,7 +89,7 @@ def arguments_of(head: RunHead, arguments: ResumeArguments, journal: Path | None
         yes=arguments.yes,
         answers=arguments.answers,
         trust=arguments.trust,
-        dry_run=False,
+        dry_run=arguments.dry_run,
         as_json=arguments.as_json,
         as_events=arguments.as_events,
         print_variable=None,

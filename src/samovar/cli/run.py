@@ -71,9 +71,7 @@ def run_workflow(arguments: RunArguments) -> int:
     hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
-        from samovar.cli.dry_run import dry_run
-
-        return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
+        return _dry_run(arguments, prepared, library, settings, run, hidden)
     offering = (
         offering_for(settings, budget, named=arguments.model, models=prepared.models)
         if arguments.shows
@@ -112,6 +110,24 @@ def run_workflow(arguments: RunArguments) -> int:
                 say(f"samovar: the run is not recorded: {shown(str(error))}")
                 unrecorded = error.exit_status
     return status or unrecorded
+
+
+def _dry_run(
+    arguments: RunArguments,
+    prepared: Prepared,
+    library: Library,
+    settings: Settings,
+    run: RunnerSettings,
+    hidden: Secrets,
+) -> int:
+    """Shows what the run would do; of one that takes from an earlier run, how far it comes with that."""
+    if arguments.origin is not None:
+        from samovar.cli.foreseeing import foresee
+
+        return foresee(prepared, library, settings, run, arguments.origin, as_json=arguments.as_json)
+    from samovar.cli.dry_run import dry_run
+
+    return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
 
 
 def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:

@@ -186,6 +186,7 @@ class _Driven:
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
+            foresight=self.keeping.foresight if self.keeping else None,
             waiting=Waiting(journal, parks=self.settings.waits),
         )
 
