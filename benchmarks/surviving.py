@@ -32,6 +32,7 @@ from benchmarks.surviving_flow import ANSWERS, EFFECTS, write_flow
 from samovar.journal.base import KeptVisit, RunStatus
 from samovar.journal.kill_points import VARIABLE, KillPoint
 from samovar.journal.sqlite import SqliteJournal
+from samovar.language.grammar import grammar
 
 LONGEST_S = 60.0
 """A process that takes longer hangs."""
@@ -279,6 +280,7 @@ def main() -> None:
     given = parser.parse_args()
     points = list(KillPoint) if given.points is None else list(map(KillPoint, given.points.split(",")))
     import_all()
+    grammar()  # made once, and not by each process
     gc.freeze()
     folder = Path(tempfile.mkdtemp(prefix="surviving-"))
     began_s = time.monotonic()

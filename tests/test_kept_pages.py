@@ -250,7 +250,7 @@ async def test_runs_part_at_the_first_visit_whose_input_differs(
     assert any(line.startswith("+") and "coffee" in line for line in found["parts"]["diff"])
     assert found["follows"] == [] and "right" in found["variables"]
     assert show_difference(given(journal), one["run"], other["run"], as_json=False) == 1
-    assert "They part at Right in branch Right: another input" in capsys.readouterr().out
+    assert "They differ first at Right in branch Right: different input" in capsys.readouterr().out
     assert show_difference(given(journal), one["run"], same["run"], as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["parts"] is None
 
@@ -371,7 +371,7 @@ async def test_a_run_is_found_by_its_id_without_a_list_of_all_and_by_a_part_of_i
     unlisted = Unlisted(journal.file)
     assert find_run(unlisted, "one-a").id == "one-a"
     assert find_run(journal, "wo").id == "two"
-    with pytest.raises(UsageError, match="may be one-b, one-a"):
+    with pytest.raises(UsageError, match="part of several ids: one-b, one-a"):
         find_run(journal, "one")
     with pytest.raises(NotFoundError, match="one-a"):
         find_run(journal, "one-aa")
@@ -534,7 +534,10 @@ async def test_a_diagram_that_cannot_be_drawn_is_written_and_why_is_said(
         assert svg_of(run) is None
     finally:
         sys.modules.pop("mermaidx", None)
-    assert capsys.readouterr().err == "samovar: the diagram is not drawn but written: no engine\n"
+    assert (
+        capsys.readouterr().err
+        == "samovar: the page has the diagram as text, since it cannot be drawn: no engine\n"
+    )
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -230,7 +230,7 @@ async def test_something_else_than_a_terminal_gets_every_column_whole(
     assert head.split() == ["run", "workflow", "status", "started", "took", "visits", "tokens"]
     assert line.startswith("20260504T093000-5ce75252  w         failed  1970-01-01")
     list_runs(given(journal), WantedRuns(status="completed"), most=None, as_json=False)
-    assert "none of the kept runs matches" in capsys.readouterr().err
+    assert "no kept run matches" in capsys.readouterr().err
     list_runs({"journal_file": tmp_path / "other.db"}, WantedRuns(), most=None, as_json=False)
     assert "no run is kept in" in capsys.readouterr().err and not (tmp_path / "other.db").exists()
 

@@ -319,6 +319,33 @@ async def test_what_cannot_be_enforced_is_an_error_that_names_the_tool_before_an
         assert model.statistics().tokens.evaluated == 0
 
 
+async def test_properties_that_only_a_part_of_a_schema_lists_can_be_given(families: dict[str, Path]) -> None:
+    one, other = {"type": "string", "maxLength": 3}, {"type": "integer", "minimum": 0, "maximum": 9}
+    lists_one = {"properties": {"a": one}, "required": ["a"], "additionalProperties": False}
+    lists_other = {"properties": {"b": other}, "required": ["b"], "additionalProperties": False}
+    schema = {"type": "object", "anyOf": [lists_one, lists_other]}
+    tool = ToolDefinition(name="t", description="", parameters=json.dumps(schema))
+    async with loaded(families["own"]) as model:
+        for seed in range(6):
+            options = Options(tools=(tool,), tool_choice="required", sampling=hot(seed), max_tokens=300)
+            _, end = await said(model, options)
+            for call in end.calls:
+                jsonschema.validate(json.loads(call.arguments), schema)
+        assert end.calls or end.reason is FinishReason.LENGTH
+
+
+async def test_why_a_tool_cannot_be_offered_is_said_without_the_grammar_around_it(
+    families: dict[str, Path],
+) -> None:
+    schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/none"}}}
+    bad = ToolDefinition(name="bad.one", description="", parameters=json.dumps(schema))
+    async with loaded(families["own"]) as model:
+        with pytest.raises(EngineError) as raised:
+            await said(model, Options(tools=(bad,), tool_choice="required"))
+    why = "Pointer '/$defs/none' does not exist."
+    assert raised.value.message == f"The tool 'bad.one' cannot be offered: {why}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hermes", "own", "mistral", "llama"])
 async def test_calls_of_generated_schemas_are_valid(families: dict[str, Path], name: str) -> None:

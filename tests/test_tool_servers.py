@@ -32,6 +32,7 @@ from samovar.tools import pinned
 from samovar.tools.served import changes
 from samovar.tools.servers import ServersOfRun, open_servers
 from tests.bench import Bench, Told
+from tests.endpoint import Behaviour, served
 from tests.test_tools import LINE, calls, finished_of, given
 
 pytest.importorskip("mcp")
@@ -354,6 +355,76 @@ async def test_a_server_that_cannot_be_reached_says_why(
     async with opened(tmp_path) as servers:
         with pytest.raises(ToolError, match=said):
             await servers.list_tools(server, AT)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (
+            Behaviour(status=401, body={}),
+            r"the status 401\. The key that it wants belongs in headers of \[serv",
+        ),
+        (
+            Behaviour(status=500, body={}),
+            r"the status 500\. Is it running, and is url in \[servers\.t\] right",
+        ),
+        (Behaviour(status=404, body={}), r"the status 404\. Is it running"),
+        (Behaviour(fault="html"), r"text/html\. Is it running"),
+        (Behaviour(status=203, body={}), r"failed: what it answers is not of the protocol\. Is it running"),
+    ],
+)
+async def test_a_url_at_which_there_is_no_server_of_tools_says_what_to_look_at(
+    tmp_path: Path, behaviour: Behaviour, said: str
+) -> None:
+    with served() as one:
+        one.tell(*[behaviour] * 9)  # the package asks again in the older way
+        async with opened(tmp_path) as servers:
+            with pytest.raises(ToolError, match=said) as raised:
+                await servers.list_tools(DeclaredServer(name="t", url=f"{one.url}/mcp"), AT)
+    assert "pydantic" not in str(raised.value)
+
+
+ODD = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked.get("method") == "initialize":
+        about = {"name": "odd", "version": "1"}
+        result = {"protocolVersion": asked["params"]["protocolVersion"], "capabilities": {"tools": {}}}
+        result["serverInfo"] = about
+    elif asked.get("method") == "tools/list":
+        result = {"tools": json.loads(sys.argv[1])}
+    elif "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no"}}))
+        sys.stdout.flush()
+        continue
+    else:
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+
+
+def odd(*tools: dict[str, object]) -> DeclaredServer:
+    """A server that has these tools, whatever they are."""
+    return DeclaredServer(name="odd", command=(sys.executable, "-c", ODD, json.dumps(tools)))
+
+
+async def test_names_that_differ_only_in_case_are_different_and_tasks_are_left_out(tmp_path: Path) -> None:
+    form: dict[str, object] = {"inputSchema": {"type": "object"}}
+    tools = [{"name": name, **form} for name in ("Read", "read", "READ", "read", "no blank")]
+    task = {"name": "task", "execution": {"taskSupport": "required"}, **form}
+    async with opened(tmp_path) as servers:
+        listed = await servers.list_tools(odd(*tools, task), AT)
+    assert [one.name for one in listed.definitions] == ["READ", "Read", "read"]
+    assert listed.left_out == ("read", "no blank", "task")
+
+
+async def test_a_list_of_tools_that_is_not_of_the_protocol_says_where_in_one_sentence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as servers:
+        with pytest.raises(ToolError) as raised:
+            await servers.list_tools(odd({"name": "t"}), AT)
+    said = "said what is not of the protocol: tools.0.inputSchema: Field required."
+    assert raised.value.message == f"The server 'odd' {said}"
 
 
 PACKAGE = "@modelcontextprotocol/server-filesystem"

@@ -17,6 +17,7 @@ from samovar.config import Settings
 from samovar.events import Ending
 from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, TokenCounts, ToolCall, ToolCalled, ToolFinished
+from samovar.language.schema_values import mismatch
 from samovar.running.runner import RunnerSettings
 from samovar.running.wire import event_to_wire
 from samovar.testing.asked import SentPrompt
@@ -401,3 +402,20 @@ def test_a_rule_that_is_offered_allows_what_was_refused(words: tuple[str, ...]) 
     rule = rule_for_command(words)
     assert rule is None or may_run([rule], words)
     assert (rule is None) == (words[0] == "sh" and not may_run([f"shell:{' '.join(words)}"], words))
+
+
+@pytest.mark.parametrize(
+    ("schema", "number", "is_right"),
+    [
+        ({"minimum": 0, "exclusiveMinimum": True}, 0, False),
+        ({"minimum": 0, "exclusiveMinimum": True}, 1, True),
+        ({"minimum": 0, "exclusiveMinimum": False}, 0, True),
+        ({"maximum": 9, "exclusiveMaximum": True}, 9, False),
+        ({"maximum": 9, "exclusiveMaximum": True}, 8, True),
+        ({"exclusiveMinimum": 0}, 0, False),
+    ],
+)
+def test_a_bound_of_draft_4_is_one_of_its_number(
+    schema: dict[str, object], number: int, is_right: bool
+) -> None:
+    assert (mismatch(number, {"type": "integer", **schema}, "n") is None) is is_right

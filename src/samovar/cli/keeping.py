@@ -233,7 +233,8 @@ def find_run(journal: Journal, run: str) -> RunSummary:
     if not found:
         raise NotFoundError("run", run, (one.id for one in runs))
     if len(found) > 1:
-        raise UsageError(f"{run!r} may be {', '.join(one.id for one in found[:5])}. Give more of the id.")
+        several = ", ".join(one.id for one in found[:5])
+        raise UsageError(f"{run!r} is part of several ids: {several}. Give more of it.")
     return found[0]
 
 

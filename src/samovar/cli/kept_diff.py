@@ -174,14 +174,14 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, run, status in zip("AB", found["runs"], found["status"], strict=True):
         yield f"{name}  {run}  {status}"
     for one in found["begins"]:
-        yield f"They begin with another {one}."
+        yield f"They began with a different {one}."
     parts = found["parts"]
     if parts is None:
-        yield f"They are alike in {counted(found['same'], 'visit')}."
+        yield f"They are alike: {counted(found['same'], 'visit')}."
         return
     yield ""
-    why = {"input": "another input", "result": "the same input, and another result"}
-    yield f"They part at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
+    why = {"input": "different input", "result": "the same input, and a different result"}
+    yield f"They differ first at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
     yield from (f"  {line}" for line in parts["diff"][:MOST_LINES])
     if len(parts["diff"]) > MOST_LINES:
         left = counted(len(parts["diff"]) - MOST_LINES, "more line", grouped=True)

@@ -115,7 +115,8 @@ def svg_of(run: Object) -> str | None:
         drawn = str(mermaidx.render(found.text, config=PLAIN_TEXT).svg())
         root = ElementTree.fromstring(drawn)
     except Exception as error:  # the library raises what its parts raise: the page has the text then
-        say(f"samovar: the diagram is not drawn but written: {' '.join(shown(str(error)).split())}")
+        why = " ".join(shown(str(error)).split())
+        say(f"samovar: the page has the diagram as text, since it cannot be drawn: {why}")
         return None
     clean = _Marked(run, workflow, found, _edges(root)).clean(root)
     return None if clean is None else ElementTree.tostring(clean, encoding="unicode")

@@ -20,6 +20,7 @@ from samovar.cli.kept_files import Output, read_run
 from samovar.cli.kept_showing import DONE, TEXT_OF
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
+from samovar.errors.counting import counted
 from samovar.errors.durations import lasting
 from samovar.memory import in_words
 from samovar.running.kept_wire import memory_curve
@@ -58,6 +59,7 @@ def page_of(run: Object) -> str:
         "value": _text,
         "clean": _clean,
         "target": target_of,
+        "counted": counted,
         "done": lambda kind: DONE.get(kind, kind),
         "text_of": lambda kind: TEXT_OF.get(kind, "text:"),
     }

@@ -27,7 +27,7 @@ app.add_typer(runs_app, name="runs")
 
 
 @runs_app.callback(
-    epilog="Options of a command stand behind it, as in `samovar runs show RUN --journal FILE`."
+    epilog="Put the options of a command after it, as in `samovar runs show RUN --journal FILE`."
 )
 @with_settings("journal_file")
 def runs(
@@ -38,21 +38,27 @@ def runs(
     ] = None,
     status: Annotated[
         str | None,
-        typer.Option("--status", metavar="STATUS", help="Only runs with this status: interrupted, …"),
+        typer.Option(
+            "--status", metavar="STATUS", help="Only runs with this status, such as failed or interrupted."
+        ),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Only runs begun since: 2h, 3d, or 2026-05-04[T10:30]."),
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only runs that began in the last 2h or 3d, or since 2026-05-04[T10:30].",
+        ),
     ] = None,
     waiting: Annotated[
-        bool, typer.Option("--waiting", help="List the questions that runs wait for instead.")
+        bool, typer.Option("--waiting", help="List the questions that runs are waiting for.")
     ] = False,
     most: Annotated[
         int | None, typer.Option("--most", metavar="N", min=1, help="Show at most this many.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the runs that are kept, the newest first; or do something with them."""
+    """List kept runs, the newest first, or use a command on them."""
     if ctx.invoked_subcommand is not None:
         return
     if waiting:
@@ -102,7 +108,7 @@ def diff(
     settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
 ) -> None:
-    """Show where two runs part: the first visit whose input differs, and what follows from it."""
+    """Show the first visit in which two runs differ, and what follows from it."""
     from samovar.cli.kept_diff import show_difference
 
     leave(show_difference(settings, first, second, as_json=json))
@@ -147,9 +153,9 @@ def prune(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Delete old runs, by default those of more than 30 days, and what only they have.
+    """Delete runs older than 30 days, or as the options say, and the values that only they have.
 
-    A run that a process drives, or that waits for a person, stays.
+    Runs that are in progress or wait for a person are kept, and those that unfinished runs take from.
     """
     from samovar.cli.kept_files import prune_runs
 

@@ -16,7 +16,7 @@ from samovar.cli.generated_words import generated_words
 from samovar.cli.showing import shown
 from samovar.errors.counting import counted
 from samovar.errors.durations import lasting
-from samovar.executors.table import LOCAL
+from samovar.executors.table import HERE, LOCAL
 from samovar.memory import in_words
 
 NARROW_COLUMNS = 60
@@ -49,7 +49,7 @@ def show_report(
         for note in model["notes"]:
             console.print(Text(f"          {shown(note)}", style="yellow"))
     for executor in report["executors"]:
-        if executor["kind"] != LOCAL:
+        if executor["kind"] != LOCAL or executor["where"] != HERE:
             console.print(_line("executor", shown(_executor(executor))))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
@@ -119,6 +119,8 @@ def _executor(executor: dict[str, Any]) -> str:
     prompts, failed = executor["prompts"], executor["failed"]
     text = f"{executor['name']} ({executor['where']})  {counted(prompts, 'prompt')}"
     text += f", {failed} failed" if failed else ""
+    if executor["kind"] == LOCAL:
+        return text
     sent = in_words(executor["sent_bytes"])
     text += f" · {sent} left this machine" if executor["remote"] else f" · {sent} sent, on this machine"
     untold = executor["tokens"].get("untold")

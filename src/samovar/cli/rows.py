@@ -16,8 +16,9 @@ from typing import NoReturn
 import anyio
 
 from samovar.actions.outside import ThisMachine
-from samovar.app import App, budget_bytes, open_app, open_library
+from samovar.app import App, open_app, open_library
 from samovar.checks.unset import Readers
+from samovar.cli.drawing import room_bytes
 from samovar.cli.driving import Signals
 from samovar.cli.keeping import journal_option, keeping_for
 from samovar.cli.row_output import check_output, open_output
@@ -98,7 +99,7 @@ def run_rows(arguments: RunArguments) -> int:
         if first is None:
             say(f"samovar: {arguments.rows.each} has no rows: nothing is done")
             return 0
-        values, budget = rows.values(first), budget_bytes(settings)
+        values, budget = rows.values(first), room_bytes(settings)
         prepared = prepare(arguments.workflow, values, library, settings, run, budget=budget, allow=allower())
         at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
         with _explained(), keeping_for(arguments, settings, workflow, library, _refuse) as keeping:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import anyio
 
-from samovar.app import budget_bytes, open_app, open_library
+from samovar.app import open_app, open_library
 from samovar.cli.console import make_console
+from samovar.cli.drawing import room_bytes
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for
 from samovar.cli.live import Lines, LiveLines, Show
@@ -61,7 +62,7 @@ def run_workflow(arguments: RunArguments) -> int:
         check_record(arguments.record, workflow)
     with limited(settings.value_bytes):
         given = given_variables(arguments, workflow)
-    budget = None if arguments.dry_run else budget_bytes(settings)
+    budget = None if arguments.dry_run else room_bytes(settings)
     # By its name or its file, as written: which of the two it is matters to what it may do.
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()

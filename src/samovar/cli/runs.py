@@ -82,9 +82,7 @@ def list_runs(settings: Mapping[str, Any], wanted: WantedRuns, *, most: int | No
         write_json({"runs": [summary_to_wire(one) for one in listed]})
         return 0
     if not listed:
-        say(
-            f"samovar: {'none of the kept runs matches' if kept else f'no run is kept in {journal.file} yet'}"
-        )
+        say(f"samovar: {'no kept run matches' if kept else f'no run is kept in {journal.file} yet'}")
         return 0
     _show(listed, kept)
     if len(listed) < len(found):

@@ -144,14 +144,20 @@ def _pattern(text: str) -> Any:
 def _number_mismatch(value: float, schema: Schema, name: str) -> str | None:
     if isinstance(value, bool):
         return None
-    if "minimum" in schema and value < schema["minimum"]:
-        return f"`{name}` must be at least {schema['minimum']}."
-    if "maximum" in schema and value > schema["maximum"]:
-        return f"`{name}` must be at most {schema['maximum']}."
-    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-        return f"`{name}` must be above {schema['exclusiveMinimum']}."
-    if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
-        return f"`{name}` must be below {schema['exclusiveMaximum']}."
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if isinstance(above, bool):  # as draft 4 has it: of `minimum`
+        above, least = (least, None) if above else (None, least)
+    if isinstance(below, bool):
+        below, most = (most, None) if below else (None, most)
+    if least is not None and value < least:
+        return f"`{name}` must be at least {least}."
+    if most is not None and value > most:
+        return f"`{name}` must be at most {most}."
+    if above is not None and value <= above:
+        return f"`{name}` must be above {above}."
+    if below is not None and value >= below:
+        return f"`{name}` must be below {below}."
     return None
 
 

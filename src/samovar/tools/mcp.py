@@ -20,9 +20,10 @@ import anyio
 
 from samovar.actions.reached import ListedTools, ServerCall
 from samovar.actions.tools import ToolResult, failed
+from samovar.background import alone
 from samovar.config.declared import DeclaredServer
 from samovar.config.keys import NoKeyError, read_key
-from samovar.errors import ToolError
+from samovar.errors import SamovarError, ToolError
 from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
 from samovar.generation import ToolDefinition
@@ -68,7 +69,7 @@ class Served:
         for _ in range(MOST_PAGES):
             page = await self.client.list_tools(cursor=cursor)
             for one in page.tools:
-                if not NAME.fullmatch(one.name) or len(found) >= MOST_LISTED or one.name in found:
+                if not _can_be_called(one) or len(found) >= MOST_LISTED or one.name in found:
                     left_out.append(one.name[:200])
                     continue
                 found[one.name] = self._definition(one.name, one.description or "", one.input_schema)
@@ -118,6 +119,12 @@ class Served:
         if len(text) > MOST_RESULT_CHARS:
             text = f"{text[:MOST_RESULT_CHARS]}\n[… the result is longer; the rest is left out …]"
         return ToolResult(text=text or "It gave nothing back.", value=value, is_error=bool(result.is_error))
+
+
+def _can_be_called(tool: Any) -> bool:
+    """By its name, and as a call whose result is waited for."""
+    is_task = tool.execution is not None and tool.execution.task_support == "required"
+    return bool(NAME.fullmatch(tool.name)) and not is_task
 
 
 def _text_of(content: Sequence[Any]) -> str:
@@ -184,8 +191,8 @@ async def _transport(
     server: DeclaredServer, run: str, folder: Path, is_gone: anyio.Event
 ) -> AsyncIterator[tuple[Any, ChildProgram | None]]:
     if server.url:
-        async with _http(server) as transport:
-            yield transport, None
+        async with _http(server) as transport, _explained(server, transport[1]):
+            yield transport[0], None
         return
     async with ChildPrograms.open(run) as children:
         started = await children.start(
@@ -199,15 +206,43 @@ async def _transport(
 
 
 @asynccontextmanager
-async def _http(server: DeclaredServer) -> AsyncIterator[Any]:
+async def _http(server: DeclaredServer) -> AsyncIterator[tuple[Any, list[int]]]:
+    """The package's transport, and the statuses that were answered, as they come."""
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
     headers = {name: _secret(server, name, where) for name, where in server.headers.items()}
     asks = server.sampling or server.elicitation  # then it is silent for as long as a person or a model takes
     timeout = httpx2.Timeout(CONNECT_S, read=None if asks else max(CONNECT_S, server.timeout_s))
-    async with httpx2.AsyncClient(headers=headers, timeout=timeout) as client:
-        yield streamable_http_client(str(server.url), http_client=client)
+    statuses: list[int] = []
+
+    async def answered(response: httpx2.Response) -> None:
+        statuses[:] = [response.status_code]
+
+    hooks = {"response": [answered]}
+    async with httpx2.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks) as client:
+        yield streamable_http_client(str(server.url), http_client=client), statuses
+
+
+@asynccontextmanager
+async def _explained(server: DeclaredServer, statuses: Sequence[int]) -> AsyncIterator[None]:
+    """What goes wrong with a server at a URL is a `ToolError` that says what to look at."""
+    try:
+        yield
+    except Exception as raised:
+        error = alone(raised)
+        if isinstance(error, SamovarError):
+            raise error from None
+        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        if why.startswith("Failed to parse JSON response"):  # and all that the package tried
+            why = "what it answers is not of the protocol"
+        hint = f"Is it running, and is url in {server.table} right?"
+        if statuses and statuses[-1] >= 400:
+            why = f"it answers with the status {statuses[-1]}"
+        if statuses and statuses[-1] in (401, 403):
+            hint = f"The key that it wants belongs in headers of {server.table}."
+        message = f"The server {server.name!r} failed: {why}. {hint}"
+        raise ToolError(message, tool=server.name) from None
 
 
 def _secret(server: DeclaredServer, name: str, where: str) -> str:

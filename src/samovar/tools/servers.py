@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -120,4 +120,10 @@ def _reason(error: Exception) -> str:
         return "did not answer in time"
     if type(error).__name__ == "ChildProgramError":
         return said
+    if (
+        type(error).__name__ == "ValidationError"
+    ):  # of pydantic, by which the package reads what a server says
+        first: Any = error.errors()[0]  # type: ignore[attr-defined]
+        at = ".".join(map(str, first["loc"]))[:100]
+        return f"said what is not of the protocol: {at}: {str(first['msg'])[:200]}"
     return f"failed: {said or type(error).__name__}"

@@ -21,7 +21,7 @@ from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.grammar_maker import GrammarMaker
 from samovar.engines.llama.grammars import Grammars, Matcher, objection
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import ClosedError, EngineError
+from samovar.errors import ClosedError, EngineError, UnmetError
 from samovar.generation import Form
 
 MOST_SOUND = 256
@@ -72,7 +72,7 @@ class Guidance:
         None: to nothing.
 
         `at_once`: it is made when this returns, since a deterministic prompt, which is evaluated in the same
-        pieces each time, does not begin before. Raises `EngineError` for a form that cannot be enforced.
+        pieces each time, does not begin before. Raises `UnmetError` for a form that cannot be enforced.
         Anyone who is cancelled does not wait for it.
         """
         form, offer = answer.held.form, answer.held.offer
@@ -81,14 +81,14 @@ class Guidance:
         is_ready = self.is_ready(form)
         is_sound = form is not None and self.is_sound(form)
         if offer is not None and not is_sound and (reason := await _beside(offer.objection, objection)):
-            raise EngineError(reason)
+            raise UnmetError(reason)
         made = self.begin(form, is_behind_reasoning=answer.thinks_first)
         if at_once or (is_ready and not is_sound):
             await asyncio.wrap_future(made)
         elif (
             form is not None and offer is None and not is_sound and (reason := await _beside(objection, form))
         ):
-            raise EngineError(reason)
+            raise UnmetError(reason)
         return made
 
     def begin_tables(self) -> None:

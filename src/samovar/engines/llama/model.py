@@ -198,6 +198,11 @@ class LlamaModel:
             if isinstance(event, Finished):
                 return
 
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        if self._closed:
+            raise ClosedError("The model was closed.")
+        return len((await self._prompt(messages, options))[0])
+
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         return await self._embedding.embed(texts, prefix)
 

@@ -24,6 +24,8 @@ def plainly(reason: str) -> str:
         return "a `$ref` leads outside of it. Only `#/…` within the schema can be used."
     if "look-around" in reason or "lookarounds" in reason:
         return "look-around (`(?=…)`, `(?!…)`, `(?<=…)`, `\\b`) is not supported in regular expressions."
+    if found := re.search(r"failed to compile JSON schema: (.+)", reason):
+        return f"{found[1].strip()[:300].rstrip('.')}."  # and not the grammar around it
     lines = [line.strip() for line in reason.splitlines() if line.strip(" ^|")]
     short = " ".join(lines)[:300]
     return short if short.endswith(".") else short + "."
