@@ -98,6 +98,7 @@ async def served(
                 default_model="tiny",
                 aliases={"gpt-4o-mini": "tiny"},
                 limits=limits,
+                client_of=lambda scope: dict(scope["headers"]).get(b"x-client", b"").decode(),
             )
             service = Service(api)
             app = Starlette(routes=list(routes(service)))

@@ -112,10 +112,16 @@ async def test_a_claim_that_ends_by_time_keeps_what_a_stateless_client_sends_aga
 
 async def test_two_clients_do_not_see_each_others_responses() -> None:
     async with served("ok") as api:
-        first = await response(api, "a")
-        scope = {"client": "other"}
-        assert api.service.known(scope, first["id"]) is not None
-    assert api.service.known(scope, first["id"]) is None, "and nothing stays when it is over"
+        bodies = {}
+        for client in ("one", "other"):
+            body = {"model": "tiny", "input": "a"}
+            bodies[client] = (await api.post("/v1/responses", body, headers={"x-client": client})).json()[
+                "id"
+            ]
+        for client, id, status in (("one", "one", 200), ("other", "one", 404), ("other", "other", 200)):
+            body = {"model": "tiny", "input": "b", "previous_response_id": bodies[id]}
+            reply = await api.post("/v1/responses", body, headers={"x-client": client})
+            assert reply.status_code == status, reply.text
 
 
 async def test_only_so_many_conversations_are_held_open() -> None:

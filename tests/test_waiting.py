@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +188,11 @@ def test_a_person_at_a_terminal_reads_the_question_and_needs_no_number(folder: P
 
 
 def test_a_question_whose_time_has_ended_is_listed_with_the_command_that_goes_on(folder: Path) -> None:
-    run = waits(folder, "-q", states=TWO[0], actions=TWO[1].replace('ready?"', 'ready?" timeout=10ms'))
+    run = waits(folder, "-q", states=TWO[0], actions=TWO[1].replace('ready?"', 'ready?" timeout=1h'))
+    with closing(sqlite3.connect(folder / "j.db")) as connection:  # as if it had been asked long ago
+        connection.execute("UPDATE question SET asked = json_set(asked, '$.until_s', 3601.0)")
+        connection.execute("UPDATE visit SET entered_at = 1.0 WHERE path = 'P'")
+        connection.commit()
     [question] = questions_of(folder)
     assert question["is_late"]
     listed = kept(folder, "runs", "--waiting").stdout
@@ -195,17 +201,20 @@ def test_a_question_whose_time_has_ended_is_listed_with_the_command_that_goes_on
     done = kept(folder, "answer", run, "yes")
     assert done.returncode == 2 and f"samovar resume {run} --journal j.db" in done.stderr
     done = kept(folder, "resume", run)
-    assert done.returncode == 1 and "Nobody approved within 10 ms." in done.stderr
+    assert done.returncode == 1 and "Nobody approved within 1 h." in done.stderr
 
 
 def test_resume_without_an_id_says_which_run_it_goes_on_with(folder: Path) -> None:
     first = waits(folder, "-q")
     done = kept(folder, "resume")
-    assert done.returncode == 4 and f"continuing {first}  w  waiting in Q, " in done.stderr
-    assert "unfinished" not in done.stderr
+    assert done.returncode == 4 and f"unfinished run is {first}  w  waiting in Q, " in done.stderr
+    assert "other unfinished" not in done.stderr
     second = waits(folder, "-q")
     done = kept(folder, "resume")
-    assert f"continuing {second}  w  waiting in Q, " in done.stderr and "(1 other unfinished" in done.stderr
+    assert (
+        f"unfinished run is {second}  w  waiting in Q, " in done.stderr
+        and "(1 other unfinished" in done.stderr
+    )
     for option in ("--redo", "--skip", "--fail"):
         done = kept(folder, "resume", option)
         assert done.returncode == 2 and f"`samovar resume {second} {option}`" in done.stderr

@@ -43,7 +43,7 @@ def chosen_run(journal: Journal, run: str | None, decision: Decision | None, *, 
         )
     if not quiet:
         rest = f" ({counted(len(others), 'other')} unfinished: `samovar runs`)" if others else ""
-        say(f"samovar: continuing {_words(journal, newest)}{rest}")
+        say(f"samovar: the newest unfinished run is {_words(journal, newest)}{rest}")
     return newest
 
 
