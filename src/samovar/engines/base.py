@@ -19,6 +19,7 @@ from samovar.errors import ContextError
 from samovar.generation import (
     Embeddings,
     FinishReason,
+    GoingOn,
     KvType,
     Message,
     Options,
@@ -204,6 +205,7 @@ class Model(Protocol):
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Answers `messages`. Without a `conversation` nobody continues from the answer.
 
@@ -213,6 +215,11 @@ class Model(Protocol):
 
         `on_end` is called once the engine has done with the answer, at the latest before the exit returns.
         What has not been read by then can still be read, also from a model that was closed meanwhile.
+
+        With `going_on` the answer is kept as that says; if it is left early, once more before the exit
+        returns. It begins with the tokens that were kept of it, if they are of exactly this answer: the
+        events say them again, and they count as generated, and in all limits. The whole is the answer that
+        would have been given without an interruption; with `deterministic` exactly.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
         `UnmetError` for options that cannot be met, `ClosedError` after `close`.

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Prefixes, Row
-from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, PromptDigests
 from samovar.engines.llama.prefixes.node import Origin
 from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
@@ -38,8 +39,10 @@ class Admission:
         *,
         prefixes: Prefixes,
         exact: Prefixes,
+        states: AnswerStates,
         usage: Usage,
     ) -> None:
+        self._states = states
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
         self.waiting: deque[Request] = deque()
@@ -51,6 +54,11 @@ class Admission:
     def is_anyone(self) -> bool:
         """Someone waits or runs."""
         return bool(self.waiting or self.running)
+
+    @property
+    def is_exact(self) -> bool:
+        """The one that runs must come out the same each time."""
+        return any(running.request.options.deterministic for running in self.running)
 
     @property
     def is_preparing(self) -> bool:
@@ -88,7 +96,7 @@ class Admission:
         Who shares a prefix with a prompt that is just being evaluated lets others pass until it is there.
         """
         for request in list(self.waiting):
-            if not self._free or any(one.request.options.deterministic for one in self.running):
+            if not self._free or self.is_exact:
                 return
             exact = request.options.deterministic
             if exact and self.running:
@@ -142,14 +150,7 @@ class Admission:
             request.fail(error)
             return True
         row = Row(self._free.pop(), Origin(request.conversation, is_secret=request.is_secret))
-        held = sum(running.row.own + running.promised for running in self.running)
-        prefixes.begin(
-            row,
-            request.tokens,
-            self._context.cells - held,
-            goes_on=request.conversation is not None,
-            digests=request.digests,
-        )
+        prompt, next_tokens = self._begin(row, request, prefixes)
         sampler.remember(request.tokens)
         running = Running(
             request=request,
@@ -157,14 +158,41 @@ class Admission:
             prefixes=prefixes,
             sampler=sampler,
             reused=len(row),
-            prompt=request.tokens,
+            prompt=prompt,
             total_cells=cells,
+            next_tokens=next_tokens,
         )
         self.waiting.remove(request)
         self.running.append(running)
         self._tidy()
         running.report_progress()
         return True
+
+    def _begin(self, row: Row, request: Request, prefixes: Prefixes) -> tuple[list[int], list[int]]:
+        """`row` takes what is known of its prompt. Gives what is evaluated before a token is picked: the
+        prompt, and the newest tokens of an answer that goes on."""
+        lasting, prompt, digests = request.lasting, request.tokens, request.digests
+        if lasting is not None:
+            lasting.starts()
+        if lasting is not None and lasting.begun is not None:
+            whole = [*request.tokens, *lasting.begun.tokens]
+            if not request.options.deterministic:
+                prompt, digests = whole, PromptDigests(whole[:-1])
+            elif (state := self._states.restore(row, whole, lasting.begun.states)) is not None:
+                lasting.goes_on_from(state)
+                return list(row.tokens), whole[len(row) : len(request.tokens) + state.tokens]
+            else:
+                lasting.anew()
+        held = sum(running.row.own + running.promised for running in self.running)
+        goes_on = request.conversation is not None
+        prefixes.begin(row, prompt, self._context.cells - held, goes_on=goes_on, digests=digests)
+        return prompt, []
+
+    def keep(self, running: Running, *, if_due: bool = False) -> None:
+        """What there is of its answer is kept for another process, if it lasts."""
+        lasting = running.request.lasting
+        if lasting is not None and lasting.is_new and (lasting.is_due or not if_due):
+            running.keep(lasting, self._states)
 
     def _tidy(self) -> None:
         """Prefixes leave what is promised, and give up what is of no use."""
@@ -202,6 +230,8 @@ class Admission:
         calls = request.answer.calls
         reason = FinishReason.CALLS if calls else reason
         cancelled = reason is FinishReason.CANCELLED
+        if cancelled:
+            self.keep(running)
         counts = self._give_back(running, None if cancelled else request.conversation)
         first_token_s = running.first_token_s
         request.finish(
@@ -233,6 +263,9 @@ class Admission:
             self.fail(running, error)
 
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
+        lasting = running.request.lasting
+        if lasting is not None and running.request.ending is not FinishReason.CANCELLED:
+            self._states.over([*running.request.tokens, *lasting.said], lasting.states)
         running.sampler.close()
         running.prefixes.give_back(running.row, conversation)
         self.running.remove(running)
@@ -242,9 +275,14 @@ class Admission:
             reused=running.reused,
             generated=running.generated,
             reasoning=running.request.answer.reasoning_tokens,
+            resumed=lasting.resumed if lasting else 0,
         )
         self._usage.tokens += counts
         return counts
+
+    def close(self) -> None:
+        """Nobody comes any more."""
+        self._states.over((), ())
 
     def fail_all(self, queued: Iterable[Request], error: EngineError) -> None:
         """The arena is broken: everybody's reader gets `error` raised, those who are `queued` too.
