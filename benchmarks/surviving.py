@@ -32,6 +32,7 @@ from benchmarks.surviving_flow import ANSWERS, EFFECTS, write_flow
 from samovar.journal.base import KeptVisit, RunStatus
 from samovar.journal.kill_points import VARIABLE, KillPoint
 from samovar.journal.sqlite import SqliteJournal
+from samovar.language.grammar import grammar
 
 LONGEST_S = 60.0
 """A process that takes longer hangs."""
@@ -238,7 +239,10 @@ class Soak:
                 break
             killed.append(self._chance.uniform(0.0, self.whole_s if times == 1 else self.whole_s / 2))
             self.kills += process.kill_after(killed[-1]) == -signal.SIGKILL
-            process = survivor.go_on() if number + 1 < times else None
+            try:
+                process = survivor.go_on() if number + 1 < times else None
+            except Exception:  # it is raised again, and reported, when the run is to be finished
+                break
         self._judge(f"at {', '.join(f'{one:.3f}' for one in killed)} s", survivor)
 
     def _judge(self, what: str, survivor: Survivor) -> None:
@@ -276,6 +280,7 @@ def main() -> None:
     given = parser.parse_args()
     points = list(KillPoint) if given.points is None else list(map(KillPoint, given.points.split(",")))
     import_all()
+    grammar()  # made once, and not by each process
     gc.freeze()
     folder = Path(tempfile.mkdtemp(prefix="surviving-"))
     began_s = time.monotonic()

@@ -18,7 +18,12 @@ from samovar.checks.codes import codes
 from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings, settings_known
+from samovar.dialects.chat_request import ChatRequest
+from samovar.dialects.embeddings import EmbeddingsRequest
+from samovar.dialects.messages_request import MessagesRequest
+from samovar.dialects.responses_request import ResponsesRequest
 from samovar.engines.llama import declarations
+from samovar.errors.statuses import STATUSES
 from samovar.executors.base import ExecutorAbilities
 from samovar.executors.table import KINDS, member
 from samovar.models import cost, tuning
@@ -38,7 +43,7 @@ def commands_page() -> str:
     for name, command in root.commands.items():
         parts.append(_command(name, command))
         parts += [_command(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
-    parts += ["## Settings\n", _settings(), "## Errors\n", _errors()]
+    parts += ["## Settings\n", _settings(), "## Exit statuses\n", _statuses(), "## Errors\n", _errors()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -111,6 +116,12 @@ def open_settings_module() -> str:
         kind = settings_known()[one.name].given or str(one.type).removesuffix(" | None").replace("'", '"')
         lines.append(f"    {one.name}: {kind}")
     return "\n".join(lines) + "\n"
+
+
+def _statuses() -> str:
+    """The same for every command."""
+    rows = [f"| {status} | {meaning} |" for status, meaning in STATUSES.items()]
+    return "\n".join(["| | |", "|---|---|", *rows]) + "\n"
 
 
 def _errors() -> str:
@@ -316,6 +327,24 @@ def _ability(value: bool | frozenset[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(value)) or "–"
 
 
+def dialects_tables() -> str:
+    """What each dialect of the model API takes, by field."""
+    bodies = {
+        "Chat completions": ChatRequest,
+        "Responses": ResponsesRequest,
+        "Embeddings": EmbeddingsRequest,
+        "Messages": MessagesRequest,
+    }
+    parts: list[str] = []
+    for name, body in bodies.items():
+        parts += [f"### {name}\n", "| field | |", "|---|---|"]
+        for field, info in body.model_fields.items():
+            needed = " **Required.**" if info.is_required() else ""
+            parts.append(f"| `{info.alias or field}` | {_cell(info.description or '')}{needed} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
 def modules_tables() -> str:
     """Every file of every folder, with the first sentence of its docstring."""
     parts: list[str] = []
@@ -353,6 +382,7 @@ def generated() -> dict[Path, str]:
         DOCS / "models.md": with_region(page("models.md"), "memory", models_tables()),
         DOCS / "executors.md": with_region(page("executors.md"), "abilities", executors_table()),
         DOCS / "language.md": with_region(page("language.md"), "actions", actions_table()),
+        DOCS / "serve-api.md": with_region(page("serve-api.md"), "fields", dialects_tables()),
         DOCS / "architecture.md": with_region(page("architecture.md"), "files", modules_tables()),
         SOURCE / "python" / "open_settings.py": open_settings_module(),
         SOURCE / "engines" / "llama" / "compiled_declarations.py": declarations_module(),

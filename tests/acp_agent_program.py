@@ -105,6 +105,8 @@ class FakeAgent:
             return PromptResponse(stop_reason="max_tokens")
         if "LIMITED" in words:
             raise acp.RequestError(-32603, "Rate limit exceeded")
+        if "SENTENCE" in words:
+            raise acp.RequestError(-32603, "It is down.")
         if "BROKEN" in words:
             raise acp.RequestError.internal_error()
         if "TOOLS" in words:

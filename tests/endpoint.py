@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        is_messages = self.path.endswith("/messages")
+        is_messages = self.path.partition("?")[0].endswith("/messages")
         events = (_messages if is_messages else _chat)(behaviour, received)
         try:
             for event in events:

@@ -6,6 +6,8 @@ leave out.
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -15,16 +17,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+import anyio
 import pytest
+from anyio.abc import ByteStream, TaskGroup, UNIXSocketStream
 
+from samovar import __version__
 from samovar.config import Settings
 from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.executors.base import ExecutorAbilities, PromptRequest
 from samovar.executors.dispatch import Dispatcher
-from samovar.executors.table import OnFetchProgress, Parts, member
+from samovar.executors.far import FarExecutor
+from samovar.executors.frames import Hello
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import Locate, OnFetchProgress, Parts, member
+from samovar.executors.wire import Connect
 from samovar.generation import Message, Options
+from samovar.serve.answering import AnsweredWith, EmbeddingExecutor, answer
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from tests.endpoint import Behaviour, ScriptedServer, served
@@ -78,6 +88,48 @@ async def local(tiny: Path) -> AsyncIterator[Rig]:
             sessions.check()
     finally:
         engine.close()
+
+
+@asynccontextmanager
+async def far(tiny: Path) -> AsyncIterator[Rig]:
+    """A tiny model at the other end of a wire, which another task answers."""
+    engine = LlamaEngine()
+    settings = Settings(model=str(tiny))
+    try:
+        async with Pool(engine, budget_bytes=1_000_000_000) as pool, anyio.create_task_group() as tasks:
+            sessions = Sessions(pool)
+            connect = answered_by(lambda locate: LocalExecutor(sessions, locate, default_model=""), tasks)
+
+            def make(parts: Parts) -> FarExecutor:
+                return FarExecutor(connect, parts.locate, default_model=str(tiny))
+
+            parts = Parts(settings=settings, sessions=sessions, locate=_locate, local=make)
+            yield Rig(
+                name="local", dispatcher=Dispatcher(parts), abilities=member("local", settings).abilities
+            )
+            sessions.check()
+            assert sessions.statistics().opened == sessions.statistics().closed
+            tasks.cancel_scope.cancel()
+    finally:
+        engine.close()
+
+
+def answered_by(make: Callable[[Locate], EmbeddingExecutor], tasks: TaskGroup) -> Connect:
+    """Wires of this process, whose other ends are answered by what `make` gives."""
+    hello = Hello(version=__version__, pid=os.getpid())
+    answering = AnsweredWith(hello=hello, make=make, tell=_says_nothing)
+
+    async def connect() -> ByteStream:
+        here, there = socket.socketpair()
+        stream = await UNIXSocketStream.from_socket(there)
+        tasks.start_soon(answer, stream, answering)
+        return await UNIXSocketStream.from_socket(here)
+
+    return connect
+
+
+async def _says_nothing(what: str) -> dict[str, object]:
+    return {}
 
 
 def endpoint_rig(
@@ -202,6 +254,7 @@ def program(kind: str, file: str) -> Maker:
 
 MAKERS: Mapping[str, Maker] = {
     "local": local,
+    "far": far,
     "openai": scripted("openai"),
     "anthropic": scripted("anthropic"),
     "openai-llama-server": real("openai"),

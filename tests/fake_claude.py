@@ -32,6 +32,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "BROKEN": {"is_error": True, "api_error_status": 500, "api_error_type": "api_error", "result": "no"},
     "SHOWN": {"is_error": True, "result": f"The key {os.environ.get('ANTHROPIC_API_KEY')} is wrong."},
+    "OLDER": {"is_error": True, "result": "API Error: Unable to connect to API (ConnectionRefused)"},
     "UNREACHABLE": {"is_error": True, "api_error": "connection_failed", "result": "Connection refused"},
     "TOOLONG": {
         "is_error": True,
@@ -113,7 +114,8 @@ class Claude:
         self.event({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
 
     def result(self, **more: Any) -> None:
-        used = {"m": {"costUSD": 0.5, **({"costBasis": "unknown"} if "NOPRICE" in os.environ else {})}}
+        basis = os.environ.get("BASIS", "list")
+        used = {"m": {"costUSD": 0.5, **({"costBasis": basis} if basis else {})}}
         say(
             {  # the kind is not the first key: lines are read, not matched
                 "total_cost_usd": 0.5 * self.turns,

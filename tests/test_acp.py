@@ -171,7 +171,8 @@ async def test_conversations_go_on_and_are_copied_whether_the_agent_can_copy_or_
     [
         ("a", ("login",), AuthError, "Log in with the program itself"),
         ("LIMITED", (), RateLimitError, "Rate limit"),
-        ("BROKEN", (), OverloadedError, "Internal error"),
+        ("BROKEN", (), OverloadedError, r"Internal error\.$"),
+        ("SENTENCE", (), OverloadedError, r"It is down\.$"),
         ("DECLINE", (), DeclinedError, "declined"),
         ("DIE", (), UnreachableError, "status 3, it went wrong"),
         ("a", ("newer",), ProtocolError, "version 99"),

@@ -190,3 +190,88 @@ def test_help_says_what_they_do(folder: Path) -> None:
     for verb in ("branch", "rerun"):
         done: subprocess.CompletedProcess[str] = samovar(folder, verb, "--help")
         assert done.returncode == 0 and "earlier" in done.stdout
+
+
+# Dry runs --------------------------------------------------------------------------------------------------
+
+
+def dry(folder: Path, *command: str) -> tuple[list[str], dict[str, str], list[str], object]:
+    """What would be taken; what would be performed, with why; what is not known; and the ending."""
+    done = samovar(folder, *command, "--dry-run", "--journal", "j.db", "--json")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    told = json.loads(done.stdout)
+    assert told["dry_run"] is True
+    return (
+        [one["state"] for one in told["taken"]],
+        {one["state"]: one["why"] for one in told["performed"]},
+        [one["state"] for one in told["not_known"]],
+        told["ending"],
+    )
+
+
+def kept_runs(folder: Path) -> list[str]:
+    return [
+        one["run"]
+        for one in json.loads(samovar(folder, "runs", "--journal", "j.db", "--json").stdout)["runs"]
+    ]
+
+
+def test_a_dry_run_says_what_would_be_taken_and_performs_and_keeps_nothing(folder: Path) -> None:
+    run = first_run(folder)
+    assert dry(folder, "rerun", run) == (["A", "B", "C"], {}, [], "completed")
+    write(folder, STATES, ACTIONS.replace("echo b >>", "echo other >>"))
+    taken, performed, open_ones, ending = dry(folder, "rerun", run)
+    assert (taken, list(performed), open_ones, ending) == (["A"], ["B"], ["C"], None)
+    assert "now 'echo other >> log; echo one'" in performed["B"]
+    write(folder, STATES, ACTIONS)
+    assert dry(folder, "branch", run, "--from", "C") == (
+        ["A", "B"],
+        {"C": "The run branches off here."},
+        [],
+        None,
+    )
+    text = samovar(folder, "branch", run, "--from", "B", "--dry-run", "--journal", "j.db").stdout
+    assert [line.split()[0] for line in text.splitlines()[1:]] == ["taken", "performed", "not", "What"]
+    assert log(folder) == "abc" and kept_runs(folder) == [run]
+
+
+FORKED = (
+    "[*] --> Each\nstate Each {\n[*] --> T\nT --> [*]\n}\nEach --> F\nstate F <<fork>>\nF --> L\nF --> R\n"
+    "L --> J\nR --> J\nstate J <<join>>\nJ --> P\nP --> Q\nQ --> [*]",
+    '- Each: For each x in [1, 2, 3] at_once=3\n- T: Shell "echo ${x} >> log"\n'
+    "- L: Read 'in.txt' result=\"text\"\n"
+    '- R: Shell "echo r >> log"\n- P: Set y="${text}!"\n- Q: Ask "Is ${y} right?" default="yes" result="q"\n',
+)
+
+
+def test_every_item_and_every_branch_comes_as_far_as_it_can(folder: Path) -> None:
+    (folder / "in.txt").write_text("one", encoding="utf-8")
+    write(folder, FORKED[0], FORKED[1])
+    done = samovar(folder, "run", "w.md", "--journal", "j.db", "--json", "--answer", "Q=yes")
+    assert done.returncode == 0, done.stdout
+    run = json.loads(done.stdout)["run"]
+    (folder / "in.txt").write_text("two", encoding="utf-8")
+    taken, performed, open_ones, _ = dry(folder, "rerun", run)
+    assert sorted(taken) == ["Each[0]/T", "Each[1]/T", "Each[2]/T", "R"]
+    assert performed == {"Q": "Its question, or what was done before, differs."} and open_ones == []
+    write(folder, FORKED[0], FORKED[1].replace("[1, 2, 3]", "[1, 5, 6, 7]").replace("at_once=3", "at_once=4"))
+    taken, performed, open_ones, _ = dry(folder, "rerun", run)
+    assert taken == ["Each[0]/T"] and sorted(performed) == ["Each[1]/T", "Each[2]/T", "Each[3]/T"]
+    assert performed["Each[3]/T"] == "The earlier run has no such visit." and "R" in open_ones
+    assert sorted((folder / "log").read_text(encoding="utf-8").split()) == ["1", "2", "3", "r"]
+
+
+def test_a_dry_run_says_how_a_prompt_differs_and_shows_no_secret(folder: Path, tiny_model: Path) -> None:
+    text = "very-secret-token-5"
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "Use ${key}. Say one." using max_tokens=2\n')
+    whole = (folder / "w.md").read_text(encoding="utf-8")
+    front = "---\nparameters: [{name: key, secret: true}]\n---\n"
+    (folder / "w.md").write_text(front + whole, encoding="utf-8")
+    (folder / "secret").write_text(text, encoding="utf-8")
+    given = ("--var", "key=@secret")
+    command = ("run", "w.md", "--journal", "j.db", "--json", "--model", str(tiny_model))
+    run = json.loads(samovar(folder, *command, *given).stdout)["run"]
+    assert dry(folder, "rerun", run, *given)[0] == ["A"]
+    (folder / "w.md").write_text((front + whole).replace("Say one", "Say two"), encoding="utf-8")
+    _, performed, _, _ = dry(folder, "rerun", run, *given)
+    assert performed == {"A": "Its user message differs: 'Use ***. Say one.' then, 'Use ***. Say two.' now."}

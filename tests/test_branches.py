@@ -298,7 +298,7 @@ SPIN = BOTH.replace("B --> J", "B --> B: n < 100000000\nB --> J: default")
     ("front", "said"),
     [
         ("limits: {transitions: 30}", "more than 30 transitions"),
-        ("limits: {duration: 300ms, transitions: 100000000}", "longer than 0.3 s"),
+        ("limits: {duration: 300ms, transitions: 100000000}", "longer than 300 ms"),
         ("limits: {tokens: 9}", "of 9 (limits: tokens)"),
     ],
 )

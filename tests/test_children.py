@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from samovar.processes import children as module
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
 from samovar.processes.given_variables import allowed
 from samovar.processes.guard import Guard, is_guard
+from samovar.processes.guard_program import marked, marked_by_ps
 from tests.test_claude_code import is_running
 
 pytestmark = pytest.mark.anyio
@@ -189,7 +191,7 @@ from samovar.actions.outside import ThisMachine
 from samovar.actions.process import Command
 from samovar.actions.reached import VisitOf
 
-LINE = "setsid sleep 600 & echo $! $$ >numbers.part; mv numbers.part numbers; sleep 600"
+LINE = sys.argv[2] + " sleep 600 & echo $! $$ >numbers.part; mv numbers.part numbers; sleep 600"
 
 async def main():
     command = Command(
@@ -205,8 +207,10 @@ anyio.run(main)
 """
 
 
-def test_no_program_that_a_model_runs_outlives_us_when_we_are_killed(tmp_path: Path) -> None:
-    ours = psutil.Popen([sys.executable, "-c", COMMAND, str(tmp_path)])
+@pytest.mark.parametrize("start", ["setsid", "env -u SAMOVAR_CHILDREN"])
+def test_no_program_that_a_model_runs_outlives_us_when_we_are_killed(tmp_path: Path, start: str) -> None:
+    """By its mark in a session of its own, and by its group without a mark."""
+    ours = psutil.Popen([sys.executable, "-c", COMMAND, str(tmp_path), start])
     numbers = tmp_path / "numbers"
     for _ in range(TIMEOUT_S * 100):
         if numbers.exists():
@@ -239,6 +243,16 @@ async def test_a_guard_that_is_told_goodbye_ends_nothing(tmp_path: Path) -> None
     await guard.close()
     assert other.returncode is None and tmp_path.exists()
     await other.aclose()  # which ends its input
+
+
+def test_a_mark_is_found_with_and_without_proc() -> None:
+    ours = os.environ | {"SAMOVAR_TEST_MARK": "a-b"}
+    words = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, env=ours, start_new_session=True) as process:
+        for find in (marked, marked_by_ps) if shutil.which("ps") else (marked,):
+            assert find({b"SAMOVAR_TEST_MARK=a-b"}) == [process.pid]
+            assert find({b"SAMOVAR_TEST_MARK=a"}) == find(set()) == []
+        process.kill()
 
 
 async def test_a_guard_that_was_killed_keeps_nothing_from_being_started() -> None:

@@ -120,7 +120,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         name="claude",
         kind="claude-code",
         command=(sys.executable, str(FAKE)),
-        environment=("FAKE_LOG", "NOPRICE"),
+        environment=("FAKE_LOG", "BASIS"),
         silence_s=20.0,
     )
     return Place(tmp_path, declared)
@@ -136,10 +136,11 @@ async def test_an_answer_comes_in_pieces_with_what_it_took(place: Place) -> None
     place.leaves_nothing()
 
 
-async def test_a_cost_that_the_program_guesses_is_unknown(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("basis", ["unknown", ""])
+async def test_a_cost_that_the_program_guesses_or_may_have_guessed_is_unknown(
+    place: Place, monkeypatch: pytest.MonkeyPatch, basis: str
 ) -> None:
-    monkeypatch.setenv("NOPRICE", "1")
+    monkeypatch.setenv("BASIS", basis)
     assert (await place.ask("Hello")).cost is None
 
 
@@ -328,6 +329,7 @@ async def test_an_answer_of_a_form_is_its_own_text(place: Place, options: Option
         ("OVERLOADED", OverloadedError, "too much to do"),
         ("BROKEN", OverloadedError, "too much to do"),
         ("UNREACHABLE", UnreachableError, "Connection refused"),
+        ("OLDER", UnreachableError, "Unable to connect"),
         ("TOOLONG", ContextError, "250000 tokens but the context holds 200000"),
         ("BADFORM", ProtocolError, "form"),
         ("ODD", ExecutorError, "something else"),

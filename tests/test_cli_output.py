@@ -167,8 +167,8 @@ def test_a_narrow_report_has_every_figure(width: int) -> None:
     with console.capture() as shown:
         show_report(console, report)
     words = " ".join(shown.get().split())
-    assert "Judge prompt 0.7 s 33 evaluated, 24 reused, 1 generated" in words
-    assert "0.7\n" not in shown.get()
+    assert "Judge prompt 720 ms 33 evaluated, 24 reused, 1 generated" in words
+    assert "720\n" not in shown.get()
 
 
 # Models ------------------------------------------------------------------------------------------------

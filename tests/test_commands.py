@@ -209,14 +209,14 @@ def test_a_variable_may_still_be_called_timeout() -> None:
 
 @pytest.mark.parametrize("line", ["Wait 1h timeout=10ms", "{% if n %}Wait 1h timeout=10ms{% endif %}"])
 async def test_an_action_that_takes_longer_is_ended_and_fails(line: str) -> None:
-    with pytest.raises(TimedOutError, match=r"longer than 0\.01 s"):
+    with pytest.raises(TimedOutError, match=r"longer than 10 ms"):
         await performed(line, n=True)
 
 
 async def test_a_command_that_takes_longer_has_what_it_wrote_until_then() -> None:
     outcome = await performed('Command ["sh", "-c", "echo begun; exec tail -f /dev/null"] timeout=500ms')
     assert isinstance(outcome.error, TimedOutError)
-    assert "0.5 s" in outcome.error.message
+    assert "500 ms" in outcome.error.message
 
 
 async def test_a_failure_edge_takes_a_time_limit(tmp_path: Path) -> None:

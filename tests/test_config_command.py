@@ -219,3 +219,26 @@ def test_a_table_is_shown_with_what_was_given() -> None:
     assert shown_table(DeclaredExecutor(name="x", kind="openai", key=KEY)) == {"kind": "openai", "key": "***"}
     server = DeclaredServer(name="s", url="http://h/", headers={"A": "literal", "B": "env:B"})
     assert shown_table(server) == {"url": "http://h/", "headers": {"A": "***", "B": "env:B"}}
+
+
+# Variables that nothing reads ------------------------------------------------------------------------------
+
+
+def test_a_misspelt_variable_is_said_once_by_each_command_with_the_nearest_name(folder: Path) -> None:
+    variables = {"SAMOVAR_JORNAL": "off", "SAMOVAR_TRUST": "0", "SAMOVAR_RUN_BY_CI_OF_TEAM_9": "x"}
+    sentence = "SAMOVAR_JORNAL is in the environment, and no setting is read from it."
+    done = samovar(folder, "resume", variables=variables)
+    assert done.stderr.count("SAMOVAR_") == 2, done.stderr
+    assert f"samovar: warning: {sentence} Did you mean 'SAMOVAR_JOURNAL'?" in done.stderr
+    assert samovar(folder, "resume", variables={"SAMOVAR_JOURNAL": "off"}).stderr.count("SAMOVAR_") == 0
+
+
+def test_config_and_doctor_list_every_variable_that_nothing_reads(folder: Path) -> None:
+    variables = {"SAMOVAR_JORNAL": "off", "SAMOVAR_RUN_BY_CI_OF_TEAM_9": "x", "samovar_model": "smollm2"}
+    names = ["SAMOVAR_JORNAL", "SAMOVAR_RUN_BY_CI_OF_TEAM_9"]
+    assert shown(folder, variables=variables)["not_read"] == names
+    text = samovar(folder, "config", variables=variables).stdout
+    assert [line.split()[2] for line in text.splitlines() if line.startswith("Not read: ")] == names
+    found = json.loads(samovar(folder, "doctor", "--json", variables=variables).stdout)["findings"]
+    doubts = [one["what"] for one in found if one["about"] == "settings" and one["verdict"] == "doubtful"]
+    assert [one.split()[0] for one in doubts] == names

@@ -147,8 +147,8 @@ def test_what_answers_cost_is_reckoned_from_the_tokens_that_are_told(
 def test_a_program_that_does_not_know_its_price_ends_a_run_with_a_limit(
     folder: Path, knows: bool, ending: str
 ) -> None:
-    environment = "" if knows else 'environment = ["NOPRICE"]\n'
-    command = json.dumps([sys.executable, FAKE] if knows else ["env", "NOPRICE=1", sys.executable, FAKE])
+    environment = "" if knows else 'environment = ["BASIS"]\n'
+    command = json.dumps([sys.executable, FAKE] if knows else ["env", "BASIS=unknown", sys.executable, FAKE])
     settings_file(folder, f'kind = "claude-code"\ncommand = {command}\n{environment}')
     write(folder)
     _, run, _ = run_json(folder)

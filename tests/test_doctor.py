@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from samovar.cli.checkup import Observation, look_at_all, worst
-from samovar.cli.checkup_machine import sqlite_finding
+from samovar.cli.checkup_machine import programs, sqlite_finding
 from samovar.cli.mcp_greeting import greet
 from samovar.config import DeclaredExecutor, DeclaredServer
 from samovar.errors import UsageError
@@ -45,6 +45,7 @@ ABOUT = (
     "cores",
     "memory",
     "sqlite",
+    "programs",
     "terminal",
     "settings",
     "trust",
@@ -247,7 +248,7 @@ def test_checks_go_on_at_once_and_a_slow_one_is_named() -> None:
         ("refuses", "wrong"),
         ("quick", "ok"),
     ]
-    assert "no answer within 0.2 s" in found[1].what and worst(found) == "wrong"
+    assert "no answer within 200 ms" in found[1].what and worst(found) == "wrong"
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
@@ -364,6 +365,7 @@ def test_the_limits_of_groups_are_told(tmp_path: Path) -> None:
 def journal_of(folder: Path) -> Path:
     """The file of a run that was kept."""
     write_workflow(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    (folder / "state" / "samovar").mkdir(mode=0o700, parents=True)
     done = run_samovar(folder, "run", "w.md", "--journal", "state/samovar/journal.db", "-q")
     assert done.returncode == 0, done.stderr
     return folder / "state" / "samovar" / "journal.db"
@@ -416,6 +418,25 @@ def test_what_is_wrong_with_the_journal_has_what_fixes_it(
     assert done.returncode == (verdict == "wrong") and f"→ {row['fix']}" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (".", "is a folder"),
+        ("nowhere/j.db", "there is no folder nowhere"),
+        (os.devnull, "is not a regular file"),
+        ("w.md", "not a database"),
+    ],
+)
+def test_what_is_no_journal_is_wrong_and_nobody_is_told_to_change_it(
+    folder: Path, place: str, says: str
+) -> None:
+    write_workflow(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    (folder / "w.md").chmod(0o644)
+    found = of(findings(folder, variables={"SAMOVAR_JOURNAL_FILE": place}), "journal")
+    assert [one["verdict"] for one in found] == ["wrong"] and says in found[0]["what"]
+    assert "JOURNAL_FILE=" in found[0]["fix"] and not (folder / "nowhere").exists()
+
+
 def test_a_look_for_damage_that_takes_too_long_is_broken_off(folder: Path) -> None:
     file = journal_of(folder)
     with closing(sqlite3.connect(file)) as connection:
@@ -435,3 +456,13 @@ def test_who_has_the_journal_open_is_said(folder: Path) -> None:
         assert other.stdout is not None and other.stdout.readline()
         assert [one for one in users_of(file) if f"({other.pid})" in one]
         other.communicate(b"\n", timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("system", "verdict", "says"),
+    [("linux", "ok", "ends with it"), ("darwin", "ok", "may stay"), ("win32", "doubtful", "never tried")],
+)
+def test_it_says_where_a_program_may_outlive_its_run(system: str, verdict: str, says: str) -> None:
+    (found,) = programs(system)
+    assert found.verdict == verdict and says in found.what
+    assert (found.fix is None) is (verdict == "ok")

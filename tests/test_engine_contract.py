@@ -23,6 +23,7 @@ from samovar.generation import (
     PromptEvaluating,
     Sampling,
     TextGenerated,
+    ToolDefinition,
 )
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +149,17 @@ async def test_leaving_early_gives_the_sequence_back(engine: Engine, tiny_model:
                     break
         assert model.statistics().sequences_running == 0
         model.check()
+
+
+async def test_a_prompt_is_counted_as_it_would_be_evaluated(engine: Engine, tiny_model: Path) -> None:
+    tool = ToolDefinition(name="look", description="Looks.", parameters='{"type": "object"}')
+    async with loaded(engine, tiny_model) as model:
+        for options in (Options(max_tokens=1), Options(max_tokens=1, tools=(tool,))):
+            counted = await model.count(user("a b c d"), options)
+            async with model.generate(user("a b c d"), options) as events:
+                [first, *_] = [event async for event in events if isinstance(event, PromptEvaluating)]
+            assert counted == first.total_tokens
+        assert await model.count(user("a b " * 400), Options()) > 512, "more than there is room for"
 
 
 async def test_a_cancelled_caller_gives_the_sequence_back(engine: Engine, tiny_model: Path) -> None:

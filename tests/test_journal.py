@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +28,8 @@ from samovar.events import NOTHING, Ending, Event
 from samovar.generation import Message
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
-from samovar.journal.connecting import prepare
+from samovar.journal.connecting import connect, prepare
+from samovar.journal.looking import look
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
 from samovar.language.reading import parse_workflow
@@ -472,6 +477,25 @@ def test_a_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
         Writer(tmp_path)
 
 
+def test_what_a_killed_process_left_unfinished_is_put_right_for_whoever_only_reads(tmp_path: Path) -> None:
+    file, left = tmp_path / "j.db", tmp_path / "left.db"
+    connect(file).close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # as a new file has it, until it is in WAL mode
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        texts = ((str(number), "x" * 3_000) for number in range(100))
+        connection.executemany("INSERT INTO text (digest, body) VALUES (?, ?)", texts)
+        for end in ("", "-journal"):
+            shutil.copy(f"{file}{end}", f"{left}{end}")
+    with pytest.raises(JournalError, match="when a process was killed"):
+        look(left)
+    assert list(SqliteJournal(left).runs()) == []
+    assert look(left).damage is None
+    with closing(sqlite3.connect(left)) as connection:
+        assert connection.execute("SELECT count(*) FROM text").fetchone() == (0,)
+
+
 def test_the_file_is_for_its_user_alone(journal: SqliteJournal) -> None:
     Writer(journal.file).close()
     assert journal.file.stat().st_mode & 0o077 == 0
@@ -527,3 +551,39 @@ def test_many_that_open_a_new_journal_at_once_all_get_it(tmp_path: Path) -> None
         with ThreadPoolExecutor(8) as threads:
             for one in [threads.submit(opened) for _ in range(8)]:
                 one.result()
+
+
+async def test_a_defect_in_one_write_comes_out_as_it_is_and_fails_no_other(tmp_path: Path) -> None:
+    held, errors = threading.Event(), list[BaseException]()
+    writer = Writer(tmp_path / "j.db")
+
+    def insert(connection: Any, name: str) -> str:
+        connection.execute("INSERT INTO text (digest, body) VALUES (?, '')", (name,))
+        return name
+
+    def defect(connection: Any) -> None:
+        insert(connection, "defect")
+        raise ZeroDivisionError
+
+    async def wrong() -> None:
+        try:
+            await writer.write(defect)
+        except BaseException as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:  # all of them are one transaction
+        tasks.start_soon(writer.write, lambda connection: held.wait(30))
+        await anyio.wait_all_tasks_blocked()
+        for name in ("before", "after"):
+            tasks.start_soon(writer.write, partial(insert, name=name))
+            await anyio.wait_all_tasks_blocked()
+            if name == "before":
+                tasks.start_soon(wrong)
+                await anyio.wait_all_tasks_blocked()
+        held.set()
+    kept = writer.write_now(lambda one: one.execute("SELECT digest FROM text ORDER BY digest").fetchall())
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    assert kept == [("after",), ("before",)]
+    with pytest.raises(JournalError, match="cannot be used"):
+        writer.write_now(lambda connection: connection.execute("SELECT 1 FROM nothing"))
+    writer.close()

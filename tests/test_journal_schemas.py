@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from samovar.journal.base import RunStatus, VisitOutcome
+from samovar.journal.base import RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import to_json
+from samovar.journal.people import KeptQuestion
 from samovar.journal.schema import APPLICATION, MIGRATIONS
 from samovar.journal.sqlite import SqliteJournal
 from samovar.journal.writer import Writer
@@ -101,3 +103,21 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     monkeypatch.undo()
     Writer(file).close()
     assert len(list(SqliteJournal(file).visits("r1"))) == 3
+
+
+def test_questions_of_an_older_journal_get_numbers_in_the_order_of_their_visits(tmp_path: Path) -> None:
+    file = tmp_path / "j.db"
+    make(file, MIGRATIONS[:7])
+    connection = sqlite3.connect(file)
+    for path, line, nth in (("A", "", 1), ("B", "Left", 1), ("C", "", 2)):
+        key = VisitKey(path=path, line=line, nth=nth)
+        asked = to_json(KeptQuestion(run="r1", key=key, kind="approve", parts=((path, False),), asked_at=1.0))
+        # What an earlier version wrote has no number in it.
+        old = json.dumps({name: one for name, one in json.loads(asked).items() if name != "number"})
+        connection.execute("INSERT INTO question VALUES (1, ?, ?, ?, ?, NULL)", (path, line, nth, old))
+    connection.commit()
+    connection.close()
+    Writer(file).close()
+    journal = SqliteJournal(file)
+    assert [(one.number, one.text) for one in journal.people.asked("r1")] == [(1, "A"), (2, "B"), (3, "C")]
+    journal.close()

@@ -61,11 +61,11 @@ def test_states_that_end_stand_and_the_others_move_on() -> None:
     for number, name in enumerate(["A", "B", "C"], start=1):
         enter(screen.lines, number, name)
     leave(screen.lines, 2, "B", RunError(code="engine", message="It broke.", state="B"))
-    assert "✗ B  prompt  1.0 s  It broke." in screen.text()
+    assert "✗ B  prompt  1 s  It broke." in screen.text()
     assert [line[:3] for line in screen.drawn()] == ["● A", "● C"]
     leave(screen.lines, 1, "A")
     leave(screen.lines, 3, "C")
-    assert "■ A  prompt  1.0 s" in screen.text() and "■ C  prompt  1.0 s" in screen.text()
+    assert "■ A  prompt  1 s" in screen.text() and "■ C  prompt  1 s" in screen.text()
     assert screen.drawn() == []
     screen.lines.close()
 

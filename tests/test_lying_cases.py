@@ -90,7 +90,7 @@ answers: {Write: {Draft: Dear all, Polish: {takes: 10min}}}
 shell: {Build: built, Test: fine}
 expect:
   ending: failed
-  error: {code: timeout, state: Write, message: took longer than 300 s}
+  error: {code: timeout, state: Write, message: took longer than 5 min}
   path: [Build, Test, Ask, Write, Write/Draft, Write/Polish]
   log: []
 """
@@ -201,8 +201,8 @@ expect:¶  ending: aborted => expect:¶  ending: completed => has no `error`
 takes: 10min => takes: 4min => ended as completed
 code: timeout => code: action => error's code is different
 state: Write, => state: Ask, => error's state is different
-took longer than 300 s => took longer than 60 s => error's message
-error: {code: timeout, state: Write, message: took longer than 300 s} => error: stuck => code is different
+took longer than 5 min => took longer than 1 min => error's message
+error: {code: timeout, state: Write, message: took longer than 5 min} => error: stuck => code is different
 log: [] => log: [pushed] => No line
 """,
 }

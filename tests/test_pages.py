@@ -281,7 +281,7 @@ def test_a_page_behind_tls_is_given_up_too_before_anything_is_said(monkeypatch: 
         )
         thread.start()
         thread.join(WAIT_S)
-    assert [one.text for one in results] == ["The page cannot be fetched: it took longer than 0.2 s."]
+    assert [one.text for one in results] == ["The page cannot be fetched: it took longer than 200 ms."]
 
 
 def test_a_connection_that_comes_when_the_time_is_over_is_cut_too() -> None:

@@ -243,7 +243,7 @@ async def test_a_time_limit_runs_on_while_nobody_drives_the_run(world: World) ->
     assert question.until_s is not None and question.until_s - question.asked_at == pytest.approx(3600)
     world.change("UPDATE visit SET entered_at = entered_at - 7200")
     done = await world.drive(run)
-    assert done.ending is Ending.COMPLETED and "longer than 3600 s" in str(done.variables["late"])
+    assert done.ending is Ending.COMPLETED and "longer than 1 h" in str(done.variables["late"])
     # An answer that was given in time counts, however late the run goes on.
     run = await world.drive()
     world.journal.people.answer(world.questions()["Q"], "in time")
@@ -461,7 +461,7 @@ async def test_the_time_that_a_run_was_driven_counts_and_the_time_between_does_n
     assert (await world.drive(run)).ending is Ending.WAITING
     world.change("UPDATE run SET driven_s = 700")
     done = await world.drive(run)
-    assert done.ending is Ending.LIMITED and done.error and "600 s" in done.error.message
+    assert done.ending is Ending.LIMITED and done.error and "10 min" in done.error.message
 
 
 async def test_a_secret_is_told_from_another_one_by_a_key_that_is_not_in_the_journal(world: World) -> None:

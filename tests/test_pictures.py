@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from samovar.cli.pictures import mermaid_of
+from samovar.cli.drawable import mermaid_of
 from tests.test_cli import EXAMPLES, environment, samovar, write
 
 UNEVEN = """---

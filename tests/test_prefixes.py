@@ -425,6 +425,16 @@ def test_an_answer_goes_with_its_conversation_and_the_prompt_stays() -> None:
     assert books.taken == turns.memory.used_cells == 39
 
 
+def test_an_answer_stays_that_may_be_said_again_once_its_conversation_is_over() -> None:
+    books, conversation = Books(1000), Conversation()
+    conversation.may_come_again = True
+    turns = Turns(TreePrefixes(cast(Context, books), DiskIndex(None, 1)), books)
+    prompt, answer = list(range(40)), list(range(100, 140))
+    turns.take(prompt, answer, conversation)
+    conversation.leave()
+    assert kept_after(turns, prompt + answer) == 80
+
+
 def test_an_answer_stays_that_another_conversation_goes_on_from() -> None:
     books = Books(1000)
     turns = Turns(TreePrefixes(cast(Context, books), DiskIndex(None, 1)), books)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from samovar.events import Ending
-from samovar.journal.base import RunOrigin, VisitOutcome
+from samovar.journal.base import Intent, KeptVisit, RunOrigin, VisitKey, VisitOutcome
 from samovar.journal.inputs import digest_of
 from samovar.journal.keys import KEY_BYTES, key_beside
+from samovar.running.origins import RunAgain
 from samovar.running.run import Run
 from tests.again import Bench, bench
 from tests.bench import Interrupted
+from tests.growth import assert_grows_with_size
 from tests.test_branch import CHILD, TOP
 
 pytestmark = pytest.mark.anyio
@@ -247,3 +250,44 @@ def test_a_digest_depends_on_what_there_is_and_not_on_its_order() -> None:
     assert digest_of("x", b"k") not in (digest_of("x"), digest_of("x", b"l"))
     with pytest.raises(TypeError, match="no digest"):
         digest_of(object())
+
+
+def alike(count: int) -> list[KeptVisit]:
+    """Visits of an earlier run that were all performed with the same."""
+    keys = [VisitKey(path="A", nth=number) for number in range(1, count + 1)]
+    return [
+        KeptVisit(
+            intent=Intent(key=key, number=key.nth, verb="prompt", entered_at=1.0, is_repeatable=True),
+            outcome=VisitOutcome(inputs="same", stamp=f"stamp {key.nth}"),
+        )
+        for key in keys
+    ]
+
+
+def again(kept: Iterable[KeptVisit], own: Iterable[KeptVisit] = ()) -> RunAgain:
+    return RunAgain(kept, "r1", own, is_complete=True)
+
+
+def test_of_visits_that_are_alike_each_is_taken_once_and_first_the_one_of_that_place() -> None:
+    kept, other = alike(4), VisitKey(path="B")
+    keys, earlier = [one.intent.key for one in kept], again(kept)
+    wanted = [keys[2], other, other, keys[2], keys[0]]
+    taken = [earlier.by_inputs(key, "same") for key in wanted]
+    assert [one and one.intent.key.nth for one in taken] == [3, 1, 2, 4, None]
+    assert earlier.by_inputs(other, "not the same") is None
+
+
+def test_a_visit_that_the_run_took_before_it_was_interrupted_is_not_taken_again() -> None:
+    first, second = alike(2)
+    assert first.outcome is not None
+    earlier = again([first, second], [replace(first, outcome=replace(first.outcome, origin="r1"))])
+    assert [earlier.by_inputs(first.intent.key, "same") for _ in range(2)] == [second, None]
+
+
+def test_taking_visits_that_are_alike_is_no_more_work_for_each_of_many() -> None:
+    def prepare(count: int) -> Callable[[], object]:
+        earlier = again(alike(count))
+        keys = [VisitKey(path="B", nth=number) for number in range(count)]
+        return lambda: [earlier.by_inputs(key, "same") for key in keys]
+
+    assert_grows_with_size(prepare, 16_000)

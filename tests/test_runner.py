@@ -286,7 +286,7 @@ async def test_duration_is_limited_also_in_a_loop_that_never_waits(bench: Bench)
     run = await bench.run(bench.write("w", LOOP, 'A: Log "x"', front=front))
     assert run.ending is Ending.LIMITED
     assert run.error is not None
-    assert "longer than 0.3 s" in run.error.message
+    assert "longer than 300 ms" in run.error.message
     executor = Told(waits=True)
     run = await bench.run(bench.write("v", LINE, 'A: Prompt "x"', front=front), executor)
     assert run.ending is Ending.LIMITED
@@ -343,7 +343,7 @@ async def test_a_sub_workflow_inherits_model_seed_and_limits_but_not_sessions(be
     [
         ('A: Shell "exit 4"', "shell: The command ended with status 4."),
         ('A: Log "${nothing}"', "template: There is no variable 'nothing'"),
-        ("A: Wait 10s", "timeout: Workflow 'child' took longer than its limit of 0.05 s."),
+        ("A: Wait 10s", "timeout: Workflow 'child' took longer than its limit of 50 ms."),
     ],
 )
 async def test_a_sub_workflow_that_fails_fails_its_state_and_names_its_own(
@@ -377,7 +377,7 @@ async def test_a_timeout_on_a_sub_workflow_is_a_failure(bench: Bench) -> None:
     run = await bench.run(bench.write("w", CALL, 'Sub: Run workflow "child" with timeout=20ms'))
     assert run.ending is Ending.FAILED
     assert run.error is not None
-    assert (run.error.code, run.error.message) == ("timeout", "Workflow 'child' took longer than 0.02 s.")
+    assert (run.error.code, run.error.message) == ("timeout", "Workflow 'child' took longer than 20 ms.")
     assert statuses(run) == ["Sub failure", "Sub/A cancelled"]
 
 

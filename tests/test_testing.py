@@ -580,7 +580,7 @@ def test_time_passes_for_timeouts_limits_and_waits(cases: Cases) -> None:
     assert cases.result(tree, f"answers: {{S/E: {{text: x, takes: 180s}}}}\n{late}").passed
     assert cases.result(tree, f"answers: {{S/E: {{takes: forever}}}}\n{late}").passed
     limited = (
-        "limits: {duration: 1min}\nexpect: {error: {code: limit, message: longer than 60 s}, path: [S, S/D]}"
+        "limits: {duration: 1min}\nexpect: {error: {code: limit, message: longer than 1 min}, path: [S, S/D]}"
     )
     assert cases.result(tree, limited).passed
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.on_terminal import on_terminal
 from tests.test_cli import TIMEOUT_S, environment, folder, samovar, start, write
+from tests.warm import warm
 
 __all__ = ["folder"]
 STATES = "[*] --> A\nA --> Q\nQ --> B\nB --> [*]"
@@ -39,6 +40,11 @@ def runs_of(folder: Path, *options: str) -> list[dict[str, Any]]:
     listed = kept(folder, "runs", "--json", *options)
     assert listed.returncode == 0, listed.stderr
     found: list[dict[str, Any]] = json.loads(listed.stdout)["runs"]
+    return found
+
+
+def questions_of(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(kept(folder, "runs", "--waiting", "--json").stdout)["questions"]
     return found
 
 
@@ -118,11 +124,113 @@ def test_questions_of_several_branches_are_named(folder: Path) -> None:
         actions='- P: Approve "go?"\n- Q: Ask "Which?" result="which"\n',
     )
     done = kept(folder, "answer", run, "yes")
-    assert done.returncode == 2 and "--state: P in branch P, Q in branch Q" in done.stderr
+    assert done.returncode == 2
+    listed = {one["state"]: one["question"] for one in questions_of(folder)}
+    assert sorted(listed.values()) == [1, 2]
+    for state, number in listed.items():
+        command = f"samovar answer {run} --question {number} --journal j.db VALUE"
+        assert f"{state} in branch {state}: {command}" in done.stderr
+        assert command in kept(folder, "runs", "--waiting").stdout
     done = kept(folder, "answer", run, "yes", "--state", "P", "-q")
     assert done.returncode == 4
-    done = kept(folder, "answer", run, "this", "--json")
+    done = kept(folder, "answer", run, "this")
+    assert done.returncode == 2, "the run has asked more than one question"
+    done = kept(folder, "answer", run, "this", "--question", str(listed["Q"]), "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["variables"]["which"] == "this"
+
+
+TWO = (
+    "[*] --> P\nP --> Q\nQ --> B\nB --> [*]",
+    '- P: Approve "Is it ready?"\n- Q: Approve "Publish it?"\n- B: Shell "echo b >> log"\n',
+)
+LOOP = ("[*] --> P\nP --> P: go_on == 'again'\nP --> [*]", '- P: Ask "Again?" result="go_on"\n')
+
+
+def test_a_command_that_is_repeated_does_not_answer_the_next_question(folder: Path) -> None:
+    run = waits(folder, "-q", states=TWO[0], actions=TWO[1])
+    done = kept(folder, "answer", run, "yes")
+    command = f"samovar answer {run} --question 2 --journal j.db VALUE"
+    assert (
+        done.returncode == 4
+        and f"the run waits; answer with `samovar answer {run} --question 2" in done.stderr
+    )
+    for again in ([], ["--question", "1"], ["--state", "P"], ["--state", "B"]):
+        done = kept(folder, "answer", run, "yes", *again)
+        assert done.returncode == 2 and f"Q: {command}" in done.stderr, again
+    assert not (folder / "log").exists()
+    assert kept(folder, "answer", run, "yes", "--question", "2", "-q").returncode == 0
+    assert log_of(folder) == ["b"]
+
+
+def test_each_visit_of_a_state_asks_a_question_of_its_own(folder: Path) -> None:
+    run = waits(folder, "-q", states=LOOP[0], actions=LOOP[1])
+    assert kept(folder, "answer", run, "again", "--state", "P", "-q").returncode == 4
+    done = kept(folder, "answer", run, "again", "--state", "P", "-q")
+    assert done.returncode == 2 and f"P (visit 2): samovar answer {run} --question 2" in done.stderr
+    assert kept(folder, "resume", run, "-q").returncode == 4, "it asks the same question, with its number"
+    assert [one["question"] for one in questions_of(folder)] == [2]
+    assert kept(folder, "answer", run, "enough", "--question", "2", "-q").returncode == 0
+
+
+def test_a_person_at_a_terminal_reads_the_question_and_needs_no_number(folder: Path) -> None:
+    run = waits(folder, "-q", states=TWO[0], actions=TWO[1])
+    assert kept(folder, "answer", run, "yes", "-q").returncode == 4
+    status, shown = on_terminal(
+        folder,
+        *("answer", run, "--journal", "j.db", "-q"),
+        environment=environment(folder),
+        typed=[b"y\n"],
+        question=(b"] ",),
+    )
+    assert status == 0 and "Publish it?" in shown and log_of(folder) == ["b"]
+
+
+def test_a_question_whose_time_has_ended_is_listed_with_the_command_that_goes_on(folder: Path) -> None:
+    run = waits(folder, "-q", states=TWO[0], actions=TWO[1].replace('ready?"', 'ready?" timeout=10ms'))
+    [question] = questions_of(folder)
+    assert question["is_late"]
+    listed = kept(folder, "runs", "--waiting").stdout
+    assert f"samovar resume {run} --journal j.db" in listed and "samovar answer" not in listed
+    assert "its time ended at" in listed
+    done = kept(folder, "answer", run, "yes")
+    assert done.returncode == 2 and f"samovar resume {run} --journal j.db" in done.stderr
+    done = kept(folder, "resume", run)
+    assert done.returncode == 1 and "Nobody approved within 10 ms." in done.stderr
+
+
+def test_resume_without_an_id_says_which_run_it_goes_on_with(folder: Path) -> None:
+    first = waits(folder, "-q")
+    done = kept(folder, "resume")
+    assert done.returncode == 4 and f"continuing {first}  w  waiting in Q, " in done.stderr
+    assert "unfinished" not in done.stderr
+    second = waits(folder, "-q")
+    done = kept(folder, "resume")
+    assert f"continuing {second}  w  waiting in Q, " in done.stderr and "(1 other unfinished" in done.stderr
+    for option in ("--redo", "--skip", "--fail"):
+        done = kept(folder, "resume", option)
+        assert done.returncode == 2 and f"`samovar resume {second} {option}`" in done.stderr
+        assert f"  {first}  w  waiting in Q, " in done.stderr and f"  {second}  w  waiting" in done.stderr
+    assert kept(folder, "resume", first, "--redo", "-q").returncode == 4
+
+
+def test_what_has_changed_or_is_gone_is_said_with_what_to_do(folder: Path) -> None:
+    child = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n\n## Actions\n\n- A: Set a=1\n"
+    (folder / "child.md").write_text(child, encoding="utf-8")
+    run = waits(folder, "-q", actions=ACTIONS.replace('Shell "echo a >> log"', 'Run workflow "child"', 1))
+    whole = (folder / "w.md").read_text(encoding="utf-8")
+    (folder / "w.md").write_text(f"{whole}\nMore.\n", encoding="utf-8")
+    for command in (["resume", run], ["branch", run, "--from", "A"], ["answer", run, "red"]):
+        done = kept(folder, *command)
+        assert done.returncode == 2 and f"`samovar rerun {run} --journal j.db`" in done.stderr, done.stderr
+    (folder / "w.md").rename(folder / "moved.md")
+    for command in (["resume", run], ["branch", run, "--from", "A"], ["rerun", run]):
+        done = kept(folder, *command)
+        assert done.returncode == 2 and f"Put it back as {folder / 'w.md'}" in done.stderr, done.stderr
+        assert f"`samovar runs export {run} --journal j.db`" in done.stderr
+    (folder / "w.md").write_text(whole, encoding="utf-8")
+    (folder / "child.md").rename(folder / "other.md")
+    done = kept(folder, "resume", run)
+    assert done.returncode == 2 and f"{folder / 'child.md'}, which is gone" in done.stderr, done.stderr
 
 
 @pytest.mark.slow
@@ -150,7 +258,11 @@ def test_an_answer_is_told_to_the_process_that_drives_the_run(folder: Path) -> N
 def test_waiting_needs_a_run_that_is_kept(folder: Path) -> None:
     write(folder, STATES, ACTIONS)
     done = samovar(folder, "run", "w.md", "--wait", "--no-journal")
-    assert done.returncode == 2 and "--wait" in done.stderr
+    assert done.returncode == 2 and "--wait and --no-journal" in done.stderr
+    off = {**environment(folder), "SAMOVAR_JOURNAL": "off"}
+    command = ["run", "w.md", "--wait"]
+    done = warm().run(command, folder=folder, environment=off, stdin="", timeout_s=TIMEOUT_S)
+    assert done.returncode == 2 and 'the setting `journal` is "off"' in done.stderr
     assert not (folder / "log").exists()
 
 

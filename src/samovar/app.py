@@ -22,6 +22,7 @@ from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelError, ModelFetchError
 from samovar.executors.base import Embedder, Executor
+from samovar.executors.finding import find_daemon
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
@@ -34,6 +35,7 @@ from samovar.models.stores import Stores
 if TYPE_CHECKING:
     from samovar.engines.base import Engine
     from samovar.engines.scripted import Script
+    from samovar.executors.daemon import RunningDaemon
     from samovar.executors.dispatch import Dispatcher
     from samovar.executors.table import Locate, OnFetchProgress
     from samovar.models.fetch_progress import FetchProgress
@@ -61,6 +63,13 @@ class App:
     """Finds the file of a model, fetching it if the settings allow."""
     sessions: Sessions
     pool: Pool
+    daemon: RunningDaemon | None = None
+    """Answers prompts in place of models of this process."""
+
+    @property
+    def room_bytes(self) -> int:
+        """What models may take where prompts are answered."""
+        return self.pool.budget_bytes if self.daemon is None else self.daemon.hello.budget_bytes
 
 
 def open_library(start: Path, *, is_current: bool = True) -> Library:
@@ -236,7 +245,9 @@ async def open_app(
         )
         sessions = Sessions(pool)
         locate = _locate_scripted if script else Locator(settings, open_stores(settings))
-        dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate))
+        daemon = None if script else find_daemon(settings)[0]
+        local = None if daemon is None else daemon.make
+        dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate, local=local))
         yield App(
             settings=settings,
             library=library or open_library(current_folder()),
@@ -246,6 +257,7 @@ async def open_app(
             locate=locate,
             sessions=sessions,
             pool=pool,
+            daemon=daemon,
         )
 
 

@@ -97,7 +97,8 @@ def read_text(path: Path) -> str:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a file.")
         if not path.is_file():
-            raise UsageError(f"{path} is not a regular file.")
+            there = path.exists()
+            raise UsageError(f"{path} is not a regular file." if there else f"There is no file {path}.")
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:

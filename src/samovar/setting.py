@@ -21,6 +21,8 @@ class Setting:
     """What it takes, in words, for messages."""
     option: str | None = None
     """Its option of `samovar run`; None: it has none."""
+    flag: str | None = None
+    """The value that its option gives it, if that is a flag."""
     metavar: str | None = None
     """What stands for its value in `--help`; None for a flag."""
     help: str | None = None

@@ -10,6 +10,7 @@ from samovar.actions.base import ActionContext
 from samovar.actions.options import Chosen
 from samovar.errors import ActionError, CutOffError, Place, TimedOutError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.executors.base import PromptReply, cut_off
 from samovar.generation import FinishReason
 
@@ -18,9 +19,9 @@ def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | N
     """Why there is no answer, or not one of its form; None if there is."""
     if reply.finish_reason is FinishReason.TIMEOUT:
         pause_s, ceiling_s = chosen.options.timeout_s, chosen.options.ceiling_s
-        why = "It timed out" if pause_s is None else f"No token came for {pause_s:g} s"
+        why = "It timed out" if pause_s is None else f"No token came for {lasting(pause_s)}"
         if ceiling_s is not None and reply.duration_s > ceiling_s:
-            why = f"It took longer than {ceiling_s:g} s in all"
+            why = f"It took longer than {lasting(ceiling_s)} in all"
         return TimedOutError(f"{why}, so the answer was given up.", place=place)
     if reply.finish_reason is FinishReason.CANCELLED:
         return ActionError("The answer was cancelled.", place=place)

@@ -16,6 +16,7 @@ from samovar.actions.options import OPTIONS
 from samovar.actions.question import YES, Asking, Filled, Reply, accepted, no_answer
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Place, RefusedError, UnansweredError
+from samovar.errors.durations import lasting
 from samovar.expressions.types import TEXT, Type, text_of
 from samovar.language.template import Template
 from samovar.values import to_text
@@ -188,11 +189,10 @@ class Approve(_Asks):
         if limit_s is None:
             reply = await context.ask_user(asking)
         else:
-            with context.move_on_after(limit_s) as limit:
+            with context.move_on_after(max(0.0, limit_s - context.gone_s)) as limit:
                 reply = await context.ask_user(asking)
             if limit.cancelled_caught:
-                whole_s = limit_s + context.gone_s
-                raise RefusedError(f"Nobody approved within {whole_s:g} s.", place=self.place)
+                raise RefusedError(f"Nobody approved within {lasting(limit_s)}.", place=self.place)
         if reply is None:
             raise UnansweredError(
                 "Approve needs a person at a terminal, --yes, --answer STATE=yes, or --wait.",

@@ -19,6 +19,7 @@ from samovar.actions.given import Pair, Value, map_in
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
+from samovar.errors.durations import lasting
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.template import Rules, Template
@@ -248,7 +249,7 @@ def failure_of(finished: CommandResult, timeout_s: float | None) -> str | None:
     """How a command failed, as the end of a sentence; None if it did not."""
     if finished.timed_out:
         limit_s = finished.duration_s if timeout_s is None else timeout_s
-        return f"took longer than {limit_s:g} s and was stopped"
+        return f"took longer than {lasting(limit_s)} and was stopped"
     if not finished.exit_code:
         return None
     said = _said_last(finished)

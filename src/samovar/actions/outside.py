@@ -23,7 +23,7 @@ from samovar.actions.reached import Commands, Files, FileState, NoServers, Serve
 from samovar.errors import ActionError
 from samovar.executors.base import Executor
 from samovar.processes.guard import Guard
-from samovar.processes.process_groups import ProcessGroups
+from samovar.processes.process_groups import ProcessGroups, send
 from samovar.projects.lineage import CHILDREN_VARIABLE, DETACHED_VARIABLE, RUN_VARIABLE
 
 T = TypeVar("T")
@@ -81,12 +81,24 @@ class ThisMachine:
         marked = {**command.environment, RUN_VARIABLE: at.run}
         if command.detach:
             marked[DETACHED_VARIABLE] = at.run
-        if command.is_guarded:
-            marked[CHILDREN_VARIABLE] = await self._guarded(at.run)
-        return await run(replace(command, environment=marked), self.groups, at.run)
+        if not command.is_guarded:
+            return await run(replace(command, environment=marked), self.groups, at.run)
+        marked[CHILDREN_VARIABLE], guard = await self._guarded(at.run)
+        started: list[int] = []
 
-    async def _guarded(self, run: str) -> str:
-        """The mark of programs that must not outlive us, which a guard of the run knows.
+        async def watch(group: int) -> None:
+            started.append(group)
+            await guard.watch("group", str(group))  # its mark can be hidden, or taken off
+
+        try:
+            return await run(replace(command, environment=marked), self.groups, at.run, watch)
+        finally:
+            for group in started:
+                if not send(group, 0):
+                    await guard.forget("group", str(group))
+
+    async def _guarded(self, run: str) -> tuple[str, Guard]:
+        """The mark of programs that must not outlive us, and the guard of the run, which knows it.
 
         Raises `ActionError`.
         """
@@ -96,7 +108,7 @@ class ThisMachine:
         except OSError as error:
             why = error.strerror or str(error)
             raise ActionError(f"No program can be started that watches over the others: {why}.") from error
-        return mark
+        return mark, guard
 
     async def end(self, run: str) -> None:
         await self.groups.end(run)

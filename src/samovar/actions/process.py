@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,8 +90,17 @@ class _Kept:
         return self.data.decode("utf-8", errors="replace")
 
 
-async def run(command: Command, groups: ProcessGroups | None = None, owner: str = "") -> CommandResult:
-    """Runs a command. `owner` is the id of the run.
+async def _not_watched(group: int) -> None:
+    return
+
+
+async def run(
+    command: Command,
+    groups: ProcessGroups | None = None,
+    owner: str = "",
+    watch: Callable[[int], Awaitable[None]] = _not_watched,
+) -> CommandResult:
+    """Runs a command. `owner` is the id of the run. `watch` is told its group as soon as there is one.
 
     On a timeout, with too much output and on cancellation the whole process group is ended, and waited for,
     before this returns or the cancellation continues. What a command that is done left behind is for `groups`
@@ -102,7 +111,7 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
     if not command.folder.is_dir():
         raise ShellError(f"There is no folder {str(command.folder)!r} to run the command in.")
     async with _with_files(command) as ready:
-        return await _run(ready, groups or ProcessGroups(), owner)
+        return await _run(ready, groups or ProcessGroups(), owner, watch)
 
 
 @asynccontextmanager
@@ -131,13 +140,16 @@ def _unwritten(error: OSError) -> ShellError:
     return ShellError(f"The file for the command could not be written: {error.strerror or error}.")
 
 
-async def _run(command: Command, groups: ProcessGroups, owner: str) -> CommandResult:
+async def _run(
+    command: Command, groups: ProcessGroups, owner: str, watch: Callable[[int], Awaitable[None]]
+) -> CommandResult:
     started = time.monotonic()
     # Cancelled in the middle of starting, the shell would be killed and what it has started would continue.
     groups.expect(owner)
     with anyio.CancelScope(shield=True):
         process = await _start(command)
         groups.begin(process.pid, owner)
+        await watch(process.pid)
     stdout, stderr = _Kept(command.most_bytes), _Kept(command.most_bytes)
     timed_out = False
     try:

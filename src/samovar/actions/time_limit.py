@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.errors import ActionError, RateLimitError, SamovarError, TimedOutError
+from samovar.errors.durations import lasting
 from samovar.values import positive_duration_s, to_text
 
 MOST_RETRY_AFTER_S = 3600.0
@@ -51,16 +52,13 @@ async def _attempt(action: Action, context: ActionContext) -> Outcome:
     if action.timeout is None and context.timeout_s is None:
         return await action.act(context)
     whole_s = await context.compute(lambda: _limit_s(action, context))
-    limit_s = whole_s
-    if limit_s is not None and action.asks_person:
-        limit_s = max(0.0, limit_s - context.gone_s)
-    if limit_s is None or action.keeps_time:
-        return await action.act(replace(context, timeout_s=limit_s))
-    with context.move_on_after(limit_s) as limit:
+    if whole_s is None or action.keeps_time:
+        return await action.act(replace(context, timeout_s=whole_s))
+    with context.move_on_after(whole_s - (context.gone_s if action.asks_person else 0.0)) as limit:
         outcome = await action.act(context)
     if not limit.cancelled_caught:
         return outcome
-    raise TimedOutError(f"It took longer than {whole_s:g} s and was stopped.", place=action.place)
+    raise TimedOutError(f"It took longer than {lasting(whole_s)} and was stopped.", place=action.place)
 
 
 def _limit_s(action: Action, context: ActionContext) -> float | None:

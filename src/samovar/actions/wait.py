@@ -14,6 +14,7 @@ from samovar.actions.given import Value
 from samovar.actions.question import YES, Asking, Filled, no_answer
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
+from samovar.errors.durations import lasting
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Rules, Template
 from samovar.values import UNITS_S, duration_s, to_text
@@ -106,7 +107,7 @@ class Wait(Action):
     @property
     def what(self) -> str:
         if self.seconds is not None:
-            return f"{self.seconds:g} s"
+            return lasting(self.seconds)
         if self.given is not None:
             return brief(f"{self.given.template.text} {self.unit}")
         return "for user input"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samovar.app import open_library
 from samovar.cli.keeping import find_run, open_journal
-from samovar.cli.resuming import ResumeArguments, arguments_of, check_unchanged, decided, go_to
+from samovar.cli.resuming import ResumeArguments, arguments_of, decided, go_to, unchanged, workflow_now
 from samovar.cli.run import run_workflow
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
@@ -45,26 +45,25 @@ class BranchPoint:
 
 def branch_run(arguments: ResumeArguments, point: BranchPoint) -> int:
     """A new run that goes on from a visit of another; its exit status."""
-    settings, head, kept = _earlier(arguments)
+    journal, head, kept = _earlier(arguments)
     at, nth, visits = _visit_of(head, kept, point)
     before = [one for one in undecided(kept) if one.intent.number < at.intent.number]
-    decision = decided(head.id, before, arguments.decision)
+    decision = arguments.decision if arguments.dry_run else decided(head.id, before, arguments.decision)
     prompts = _prompts(point.prompts)
     go_to(head)
     library = open_library(current_folder())
-    workflow = library.workflow(str(head.options.get("workflow")), lenient=bool(head.options.get("lenient")))
+    workflow = unchanged(head, library, journal)
     secrets, changed = _changed(arguments.variables, workflow)
     there = _workflow_at(workflow, library, at.intent.key.path)
     origin = RunOrigin(
         run=head.id, at=at.intent.key, variables=_typed(changed, there, at.intent.key.path), prompts=prompts
     )
     own = replace(
-        arguments_of(head, replace(arguments, variables=secrets), settings),
+        arguments_of(head, replace(arguments, variables=secrets), journal),
         earlier=head,
         origin=origin,
         uncertain=Decisions(of_all=decision),
     )
-    check_unchanged(head, own, instead=f"`samovar rerun {head.id}` takes what did not change")
     if not (arguments.quiet or arguments.as_json or arguments.as_events):
         which = f" (visit {nth} of {visits})" if visits > 1 else ""
         say(f"samovar: run {head.id} is taken up to {at.intent.key.path}{which}")
@@ -73,17 +72,18 @@ def branch_run(arguments: ResumeArguments, point: BranchPoint) -> int:
 
 def rerun_run(arguments: ResumeArguments) -> int:
     """A new run of the workflow as it is now, which takes what has not changed; its exit status."""
-    settings, head, kept = _earlier(arguments)
+    journal, head, kept = _earlier(arguments)
     begun = undecided(kept)
-    if begun and arguments.decision != "redo":
+    if begun and arguments.decision != "redo" and not arguments.dry_run:
         names = ", ".join(str(one.intent.key) for one in begun[:5])
         raise UsageError(
             f"Run {head.id} was interrupted in {names}, and it is unknown whether that was done. Check it, "
             f"then use --redo to do it again; or let the run end first: `samovar resume {head.id}`."
         )
     go_to(head)
+    workflow_now(head, open_library(current_folder()), journal)
     own = replace(
-        arguments_of(head, arguments, settings),
+        arguments_of(head, arguments, journal),
         earlier=head,
         origin=RunOrigin(run=head.id),
         uncertain=Decisions(of_all="redo"),
@@ -93,6 +93,7 @@ def rerun_run(arguments: ResumeArguments) -> int:
 
 def _earlier(arguments: ResumeArguments) -> tuple[Path | None, RunHead, Sequence[KeptVisit]]:
     """The journal that was named, what the run began with, and its visits. Raises `UsageError`."""
+    assert arguments.run is not None
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     with open_journal(settings) as journal:
         found = find_run(journal, arguments.run)

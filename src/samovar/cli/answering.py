@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import anyio
 
 from samovar.actions.question import Asking, accepted
 from samovar.cli.asking import Person
 from samovar.cli.keeping import find_run, looks, open_journal
+from samovar.cli.questions import MOST_NAMED, Ways
 from samovar.cli.resuming import ResumeArguments, resume_run
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
+from samovar.errors.counting import counted
 from samovar.journal.base import Journal, RunStatus, RunSummary
 from samovar.journal.people import KeptQuestion
 from samovar.preflight.variable_files import read_input
@@ -30,18 +32,31 @@ from samovar.projects.lineage import is_within_run
 from samovar.running.waiting import question_from
 
 
-def answer_run(arguments: ResumeArguments, *, value: str | None, state: str | None) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """What `samovar answer` says of a question."""
+
+    value: str | None
+    """The answer; None: a person is asked for it."""
+    state: str | None
+    """The path of the state that asks, or its whole visit as the list of questions has it; None: any."""
+    number: int | None
+    """Which question of the run it is, from 1; None: the one that there is."""
+
+
+def answer_run(arguments: ResumeArguments, answering: Answering) -> int:
     """Answers, has the run continue, and returns the exit status."""
     if is_within_run():
         raise UsageError(
             "`samovar answer` was called by a command of a run, which may not answer for a person. Answer "
             "from a terminal of your own."
         )
+    assert arguments.run is not None
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     with open_journal(settings) as journal:
         found = find_run(journal, arguments.run)
-        question = _question(found, journal.people.questions(found.id), state)
-        text = _text(question, value)
+        question = _question(journal, found, answering, settings.journal_file)
+        text = _text(question, answering.value)
         if not journal.people.answer(question, text):
             raise UsageError(f"{question.key} has been answered meanwhile.")
         if found.status is RunStatus.RUNNING and _is_taken(journal, found, question):
@@ -50,24 +65,43 @@ def answer_run(arguments: ResumeArguments, *, value: str | None, state: str | No
     return resume_run(replace(arguments, run=found.id))
 
 
-def _question(found: RunSummary, questions: Sequence[KeptQuestion], state: str | None) -> KeptQuestion:
-    """The question that is meant. Raises `UsageError` if there is none, or if it may be several."""
+def _question(journal: Journal, found: RunSummary, answering: Answering, file: Path | None) -> KeptQuestion:
+    """The question that is meant, which is open. `file`: the journal that somebody named.
+
+    A value answers one certain question: what names it must be true of no other one that the run has asked,
+    answered or not. So a command that is repeated by mistake never answers the question that came next.
+    Raises `UsageError`.
+    """
+    questions, asked = journal.people.questions(found.id), journal.people.asked(found.id)
     if not questions:
         raise UsageError(f"Run {found.id} ({found.status}) has no open question.")
-    meant = [one for one in questions if state in (None, one.key.path, str(one.key))]
-    names = ", ".join(str(one.key) for one in questions)
+    now_s, ways = time.time(), Ways(journal, (found.id,), file)
+    open_ones = "".join(f"\n  {shown(str(one.key))}: {ways.of(one, now_s)}" for one in questions[:MOST_NAMED])
+    names_one = answering.value is not None
+    meant = [one for one in (asked if names_one else questions) if _is_meant(one, answering)]
     if not meant:
-        raise UsageError(f"Run {found.id} asks nothing in {state!r}. Its questions: {names}.")
+        raise UsageError(f"Run {found.id} has no such question. It waits for:{open_ones}")
     if len(meant) > 1:
-        raise UsageError(f"Run {found.id} asks several questions. Name one with --state: {names}.")
+        raise UsageError(
+            f"Run {found.id} has asked {counted(len(asked), 'question')}, and each answer must name the one "
+            f"that it is for:{open_ones}"
+        )
     question = meant[0]
-    if question.until_s is not None and question.until_s <= time.time():
+    if question not in questions:
+        raise UsageError(f"{question.key} has been answered already. Run {found.id} waits for:{open_ones}")
+    if question.until_s is not None and question.is_late(now_s):
         ended = f"{datetime.fromtimestamp(question.until_s):%Y-%m-%d %H:%M:%S}"
         raise UsageError(
-            f"The time limit of {question.key} ended at {ended}. `samovar resume {found.id}` continues the "
+            f"The time limit of {question.key} ended at {ended}. `{ways.of(question, now_s)}` continues the "
             "run as without an answer."
         )
     return question
+
+
+def _is_meant(question: KeptQuestion, answering: Answering) -> bool:
+    return answering.state in (None, question.key.path, str(question.key)) and (
+        answering.number in (None, question.number)
+    )
 
 
 def _text(kept: KeptQuestion, value: str | None) -> str:

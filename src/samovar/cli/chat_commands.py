@@ -13,15 +13,15 @@ from datetime import date
 from pathlib import Path
 
 from samovar.actions.base import brief
-from samovar.app import read_reference
 from samovar.cli.chat_branches import ChatBranch, ChatTree
+from samovar.cli.chat_models import check_model
 from samovar.cli.chat_saving import workflow_of
 from samovar.cli.chat_tools import check_tools, read_patterns, what_there_is
 from samovar.config import Settings
 from samovar.errors import UsageError, nearest
 from samovar.errors.counting import counted
 from samovar.executors.base import ExecutorAbilities
-from samovar.executors.table import LOCAL, declared_executor, member, names_of
+from samovar.executors.table import declared_executor, member, names_of
 from samovar.files import exists, read_text, write_whole
 from samovar.generation import Options
 from samovar.values.secrecy import Secrets
@@ -102,10 +102,7 @@ def _model(desk: Desk, rest: str) -> str:
     branch, settings = desk.conversation.branch, desk.settings
     if not rest:
         return branch.model or f"{settings.model} (the default)"
-    executor = branch.executor or settings.executor
-    kinds = [declared_executor(name, settings).kind for name in names_of(executor)]
-    if kinds == [LOCAL]:
-        read_reference(settings, rest)
+    check_model(settings, rest, branch.executor)
     desk.conversation.change(model=rest)
     return f"{rest} answers from now on."
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from samovar.errors import SamovarError
+from samovar.errors.durations import lasting
 
 Verdict = Literal["ok", "doubtful", "wrong"]
 
@@ -74,7 +75,7 @@ def look_at_all(checks: Mapping[str, Check], *, bound_s: float) -> list[Observat
 def _found_of(one: _Looking, bound_s: float) -> list[Observation]:
     if one.is_done:
         return list(one.found)
-    late = Observation(about=one.about, verdict="doubtful", what=f"no answer within {bound_s:g} s")
+    late = Observation(about=one.about, verdict="doubtful", what=f"no answer within {lasting(bound_s)}")
     return [*one.found, late]
 
 

@@ -9,13 +9,14 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from samovar.cli.checkup import Observation
-from samovar.cli.keeping import journal_file
+from samovar.cli.checkup import Observation, Verdict
+from samovar.cli.keeping import is_named, journal_file
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
-from samovar.files import exists
+from samovar.files import exists, is_file
 from samovar.memory import in_words
 
 ELSEWHERE = "export SAMOVAR_JOURNAL_FILE=/a/folder/on/this/machine/journal.db"
@@ -28,18 +29,26 @@ def journal(settings: Settings) -> Iterator[Observation]:
     try:
         file = journal_file(settings)
     except UsageError as error:
-        yield Observation(about="journal", verdict="doubtful", what=str(error), fix=ELSEWHERE)
+        verdict: Verdict = "wrong" if is_named(settings) else "doubtful"
+        yield Observation(about="journal", verdict=verdict, what=str(error), fix=ELSEWHERE)
         return
     yield from _disk(file)
     if not exists(file):
         yield Observation(about="journal", what=f"{file}: no run has been kept yet")
         return
-    yield from _rights(file)
+    if not is_file(file):
+        yield Observation(
+            about="journal", verdict="wrong", what=f"{file} is not a regular file", fix=ELSEWHERE
+        )
+        return
     try:
-        yield from _content(file, settings)
+        found = list(_content(file, settings))
     except JournalError as error:
         yield Observation(about="journal", verdict="wrong", what=str(error), fix=_way_out(file, str(error)))
         yield from _users(file)
+        return
+    yield from _rights(file)  # of what is a journal: those of another program's file are not ours to change
+    yield from found
 
 
 def _disk(file: Path) -> Iterator[Observation]:
@@ -75,7 +84,7 @@ def _content(file: Path, settings: Settings) -> Iterator[Observation]:
         yield Observation(about="journal", verdict="wrong", what=what, fix=_recover(file))
         return
     if not found.is_checked:
-        what = f"{'; '.join(parts)}; the look for damage was broken off after {CHECK_S:g} s"
+        what = f"{'; '.join(parts)}; the look for damage was broken off after {lasting(CHECK_S)}"
         fix = f"sqlite3 {shlex.quote(str(file))} 'PRAGMA quick_check'"
         yield Observation(about="journal", verdict="doubtful", what=what, fix=fix)
         return

@@ -1,4 +1,4 @@
-"""What a check-up finds of the machine: Python, the engine, its cores, the memory, SQLite, the terminal.
+"""What a check-up finds of the machine: Python, the engine, cores, memory, SQLite, programs, the terminal.
 
 Above: `doctor.py`. Below: the engine's binding, the memory, the standard library. Nothing is loaded.
 """
@@ -120,6 +120,23 @@ def sqlite_finding(version: str) -> Observation:
         fix="use a Python with SQLite 3.51.3 or newer; if it is the system's: apt-get install --only-upgrade "
         "libsqlite3-0",
     )
+
+
+def programs(system: str = sys.platform) -> Iterator[Observation]:
+    """How far what a run starts is sure to end with it."""
+    if system == "linux":
+        what = "what a run starts ends with it, by its group and by its environment"
+        yield Observation(about="programs", what=what)
+    elif system == "darwin":
+        what = (
+            "what a run starts ends with it, by its group and by its environment; macOS shows no environment "
+            "of its own programs, so one of them that makes a session of its own, as a daemon does, may stay"
+        )
+        yield Observation(about="programs", what=what)
+    else:
+        what = f"on {system} it was never tried whether what a run starts ends with it"
+        fix = "use Linux, macOS, or WSL 2 on Windows"
+        yield Observation(about="programs", verdict="doubtful", what=what, fix=fix)
 
 
 def terminal() -> Iterator[Observation]:

@@ -15,6 +15,7 @@ from samovar.cli.checkup import Observation, Verdict
 from samovar.config import Settings, settings_known
 from samovar.config.masking import masked
 from samovar.config.origins import files_there, read_origins
+from samovar.config.strange_variables import strange_variables
 from samovar.errors import ModelError, SamovarError
 from samovar.errors.counting import counted
 from samovar.executors.table import LOCAL, declared_executor, names_of
@@ -40,6 +41,8 @@ def settings_read(error: SamovarError | None) -> Iterator[Observation]:
     yield Observation(
         about="settings", what=f"from {', '.join(files)}" if files else "no file of them; the defaults"
     )
+    for sentence in strange_variables().values():
+        yield Observation(about="settings", verdict="doubtful", what=sentence, fix="samovar config")
     for note in read_origins().notes:
         fix = "write it in .samovar/config.toml"
         yield Observation(

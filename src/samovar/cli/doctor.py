@@ -66,6 +66,7 @@ def _checks(settings: Settings, error: SamovarError | None, *, connects: bool) -
         "cores": partial(_cores, settings, error),
         "memory": partial(machine.memory_there, settings),
         "sqlite": machine.sqlite,
+        "programs": machine.programs,
         "terminal": machine.terminal,
         "settings": partial(places.settings_read, error),
         "trust": places.project_trust,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -21,6 +21,7 @@ from samovar.actions.outside import ThisMachine
 from samovar.app import App
 from samovar.background import beside, caller_here
 from samovar.cli.asking import Person
+from samovar.cli.keeping import kept_words
 from samovar.cli.live import LiveLines, Show
 from samovar.processes.process_groups import ProcessGroups
 from samovar.python.figures import Figures, figures_of
@@ -46,7 +47,9 @@ class Stoppable(Protocol):
 class RunOutcome:
     """The rest of a run when the app has closed."""
 
-    def __init__(self, *, records: bool) -> None:
+    def __init__(self, *, records: bool, journal: object = None) -> None:
+        """`journal`: the one that somebody named."""
+        self._journal = journal
         self.run: Run | None = None
         self.records = records
         self.is_kept = False
@@ -62,6 +65,12 @@ class RunOutcome:
     def note(self, app: App) -> None:
         """While everything is still open."""
         self._noted = figures_of(app)
+
+    def continued(self, run: Run | None) -> str:
+        """How a run continues that has not ended, in words."""
+        if run is None or not self.is_kept or self.is_unkept:
+            return "the run is not kept"
+        return kept_words(run.id, self._journal)
 
     def figures(self) -> Figures:
         """When everything is closed."""
@@ -86,7 +95,7 @@ async def drive(
     outcome.is_kept = runner_settings.keeping is not None
     settings = replace(runner_settings, outside=recording or machine)
     runner = Runner(app.library, recording or app.executor, on_event=recording or show, settings=settings)
-    hear = Signals(runner, machine.groups)
+    hear = Signals(runner, machine.groups, lambda: outcome.continued(runner.record))
     try:
         with hear.listen():
             try:
@@ -104,7 +113,11 @@ class Signals:
     Signals are heard by the interpreter and not by the event loop, which a long step keeps from turning.
     """
 
-    def __init__(self, runner: Stoppable, groups: ProcessGroups) -> None:
+    def __init__(
+        self, runner: Stoppable, groups: ProcessGroups, continued: Callable[[], str] | None = None
+    ) -> None:
+        """`continued`: says what a person can do after the second; None: nothing is left."""
+        self._continued = continued
         self.first: int | None = None
         """The number of the first that was heard."""
         self._runner, self._groups = runner, groups
@@ -134,8 +147,11 @@ class Signals:
             signal.signal(each, signal.SIG_IGN)  # an impatient third one must not come between
         with suppress(Exception):
             self._groups.kill()
+        words = "stopped at once"
+        with suppress(Exception):
+            words += f"; {self._continued()}" if self._continued else ""
         with suppress(OSError):  # written past what `sys.stderr` may be in the midst of
-            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + b"\nsamovar: stopped at once\n")
+            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + f"\nsamovar: {words}\n".encode())
         os._exit(128 + number)
 
 

@@ -13,6 +13,7 @@ from samovar.cli.keeping import find_run, looks, open_journal
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
+from samovar.errors.durations import lasting
 from samovar.journal.base import Journal, KeptVisit, RunStatus, VisitOutcome
 
 MOST_CHARS = 200
@@ -59,7 +60,7 @@ class RunLog:
 
 
 def _ends(one: KeptVisit, outcome: VisitOutcome) -> Iterator[str]:
-    path, took = shown(str(one.intent.key)), f"{outcome.duration_s:.2f} s"
+    path, took = shown(str(one.intent.key)), lasting(outcome.duration_s)
     if outcome.is_given_up:
         yield f"{path}  given up"
     elif outcome.error is not None:

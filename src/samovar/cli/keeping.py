@@ -18,6 +18,7 @@ from samovar.cli.terminal import say
 from samovar.config import Settings
 from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
 from samovar.errors.counting import counted
+from samovar.files import exists, is_file, is_folder
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
 from samovar.language.workflow import Workflow
@@ -37,8 +38,11 @@ def journal_file(settings: Settings) -> Path:
     """Where runs are kept. Raises `UsageError` for a user without a place for it."""
     file = settings.journal_file
     if file is not None:
-        if not file.name or file.is_dir():
-            raise UsageError(f"--journal cannot be {str(file)!r}: expected the path of a file.")
+        why = _no_file(file)
+        if why is not None:
+            raise UsageError(
+                f"The journal {file} cannot be used: {why} (--journal, or the setting `journal_file`)."
+            )
         return file
     folder = state_folder()
     if folder is None:
@@ -47,6 +51,17 @@ def journal_file(settings: Settings) -> Path:
             "--journal."
         )
     return folder / "journal.db"
+
+
+def _no_file(path: Path) -> str | None:
+    """Why no journal can be at a path that somebody has named, and what to do; None: one can."""
+    if not path.name or is_folder(path):
+        return "it is a folder. Name a file in it"
+    if not is_folder(path.parent):
+        return f"there is no folder {path.parent}. Make it first, or correct the path"
+    if exists(path) and not is_file(path):
+        return "it is not a regular file. Name another one"
+    return None
 
 
 def is_named(settings: Settings) -> bool:
@@ -99,11 +114,11 @@ def keeping_for(
     `lose` is told why, if it should be and cannot, unless its journal was named: that is an error.
     """
     if arguments.begun_as is None and (arguments.no_journal or settings.journal == "off"):
-        _check_wait(arguments, "are not kept")
+        _check_wait(arguments, settings)
         yield None
         return
     if settings.journal == "outline" and arguments.begun_as is None:
-        _check_wait(arguments, "are kept in outline only")
+        _check_wait(arguments, settings)
     must = arguments.begun_as is not None or is_named(settings) or settings.wait
     with ExitStack() as stack:
         try:
@@ -131,10 +146,18 @@ def keeping_for(
         )
 
 
-def _check_wait(arguments: RunArguments, how: str) -> None:
+def _check_wait(arguments: RunArguments, settings: Settings) -> None:
     """Raises `UsageError` if the run is to be left waiting, and could not continue."""
-    if arguments.settings.get("wait"):
-        raise UsageError(f"--wait needs a run that is kept, and runs {how} here (the setting `journal`).")
+    if not arguments.settings.get("wait"):
+        return
+    if arguments.no_journal:
+        raise UsageError(
+            "--wait and --no-journal cannot be combined: a run that waits continues from the journal."
+        )
+    raise UsageError(
+        f'--wait needs runs that are kept whole, and the setting `journal` is "{settings.journal}" here. Set '
+        'it to "full", as with SAMOVAR_JOURNAL=full before the command.'
+    )
 
 
 def _greet(journal: SqliteJournal, settings: Settings, workflow: Workflow, *, is_for_rows: bool) -> None:
@@ -196,35 +219,22 @@ def journal_option(file: object) -> str:
     return "" if file is None else f" --journal {shlex.quote(str(file))}"
 
 
-def say_kept(run: str, journal: object, *, waits: bool) -> None:
-    """How a run that is kept continues, on standard error. `journal`: what `--journal` named."""
-    where = journal_option(journal)
-    if waits:
-        say(f"samovar: the run waits; answer with `samovar answer {run}{where} VALUE`")
-    else:
-        say(f"samovar: the run is kept; continue it with `samovar resume {run}{where}`")
+def kept_words(run: str, journal: object) -> str:
+    """How a run that is kept continues. `journal`: what `--journal` named."""
+    return f"the run is kept; continue it with `samovar resume {run}{journal_option(journal)}`"
 
 
-def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
-    """The run that is meant; without a name the newest of all, or of those that can continue.
-
-    Raises `NotFoundError`, and `UsageError` if it may be several.
-    """
-    if run is not None:
-        with suppress(NotFoundError):  # it may be a part of an id
-            return journal.summary(run)
-    runs = list(journal.runs(most=None if run is not None or can_go_on else 1))
-    if run is None:
-        newest = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
-        if newest is None:
-            what = "unfinished run" if can_go_on else "run"
-            raise UsageError(f"There is no {what} in the journal. `samovar runs` lists the kept runs.")
-        return newest
+def find_run(journal: Journal, run: str) -> RunSummary:
+    """The run that is meant. Raises `NotFoundError`, and `UsageError` if it may be several."""
+    with suppress(NotFoundError):  # it may be a part of an id
+        return journal.summary(run)
+    runs = list(journal.runs())
     found = [one for one in runs if run in one.id]
     if not found:
         raise NotFoundError("run", run, (one.id for one in runs))
     if len(found) > 1:
-        raise UsageError(f"{run!r} may be {', '.join(one.id for one in found[:5])}. Give more of the id.")
+        several = ", ".join(one.id for one in found[:5])
+        raise UsageError(f"{run!r} is part of several ids: {several}. Give more of it.")
     return found[0]
 
 

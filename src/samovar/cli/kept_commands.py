@@ -31,6 +31,10 @@ Fail = Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")]
 Cancelled = Annotated[
     bool, typer.Option("--cancelled", help="Also continue a run that `samovar runs cancel` has ended.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show what would be taken and what performed, and why; perform nothing."),
+]
 ChangedSecrets = Annotated[
     bool, typer.Option("--changed-secrets", help="Accept secrets other than those the run began with.")
 ]
@@ -100,6 +104,12 @@ def answer(
     state: Annotated[
         str | None, typer.Option("--state", metavar="PATH", help="The state that asks, if several do.")
     ] = None,
+    question: Annotated[
+        int | None,
+        typer.Option(
+            "--question", metavar="N", min=1, help="The question: `samovar runs --waiting` says it."
+        ),
+    ] = None,
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
     redo: Redo = False,
@@ -114,9 +124,10 @@ def answer(
 ) -> None:
     """Answer a question of a run that waits for a person, and continue the run.
 
-    `samovar runs --waiting` lists the questions.
+    `samovar runs --waiting` lists the questions. A VALUE needs --question N, or --state PATH, if the run has
+    asked more than one question so far: so a command that is repeated answers nothing else.
     """
-    from samovar.cli.answering import answer_run
+    from samovar.cli.answering import Answering, answer_run
     from samovar.cli.resuming import ResumeArguments, decision_of
 
     arguments = ResumeArguments(
@@ -133,7 +144,7 @@ def answer(
         verbose=verbose,
         changed_secrets=changed_secrets,
     )
-    leave(answer_run(arguments, value=value, state=state))
+    leave(answer_run(arguments, Answering(value=value, state=state, number=question)))
 
 
 @app.command(
@@ -167,6 +178,7 @@ def branch(
     redo: Redo = False,
     skip: Skip = False,
     fail: Fail = False,
+    dry_run: DryRun = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -192,6 +204,7 @@ def branch(
         as_events=events,
         quiet=quiet,
         verbose=verbose,
+        dry_run=dry_run,
     )
     leave(branch_run(arguments, point))
 
@@ -207,6 +220,7 @@ def rerun(
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
     redo: Redo = False,
+    dry_run: DryRun = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -231,5 +245,6 @@ def rerun(
         as_events=events,
         quiet=quiet,
         verbose=verbose,
+        dry_run=dry_run,
     )
     leave(rerun_run(arguments))

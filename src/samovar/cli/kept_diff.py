@@ -62,7 +62,9 @@ def difference(first: Object, second: Object) -> dict[str, Any]:
         "parts": parts,
         "follows": following,
         "same": len(order) - len(ways),
-        "variables": _changed(first["variables"], second["variables"]),
+        "variables": [
+            name for name in _changed(first["variables"], second["variables"]) if name != "duration_s"
+        ],
     }
 
 
@@ -80,26 +82,46 @@ def _way(one: Object | None, other: Object | None) -> str | None:
         return "only in B"
     if other is None:
         return "only in A"
-    if _input(one) != _input(other):
+    if _input(one, other) != _input(other, one):
         return "input"
-    if _result(one) != _result(other):
+    if _result(one, other) != _result(other, one):
         return "result"
     return None
 
 
-def _input(one: Object) -> dict[str, Any]:
+def _input(one: Object, other: Object) -> dict[str, Any]:
+    """What a visit began with. `other`: what it is compared with."""
     prompts = [
         {name: prompt[name] for name in ("session", "fork", "messages")} for prompt in one.get("prompts", ())
     ]
-    found = {name: one.get(name) for name in OF_INPUT}
-    # A command, a log or a file is known by what was done, which has its values in it.
-    return {**found, "prompts": prompts, "what": None if prompts else one.get("what")}
+    found = {name: one.get(name) for name in OF_INPUT} | {"prompts": prompts}
+    if prompts:
+        return found
+    if _is_known(one, other):  # what a command or a file was, with its values in it
+        return {**found, "performed": one["performed"]}
+    return {**found, "what": one.get("what")}
 
 
-def _result(one: Object) -> dict[str, Any]:
+def _result(one: Object, other: Object) -> dict[str, Any]:
+    """What a visit led to; of a prompt also what its model had done."""
     found = {name: one.get(name) for name in ("status", "value", "sets", "error")}
     sets = {name: value for name, value in (one.get("sets") or {}).items() if name != "duration_s"}
+    if prompts := one.get("prompts"):
+        found["calls"] = [_calls(prompt) for prompt in prompts if _calls(prompt)]
+        if _is_known(one, other):
+            found["performed"] = one["performed"]
     return {**found, "sets": sets}
+
+
+def _is_known(one: Object, other: Object) -> bool:
+    """Whether both say what they performed: earlier versions did not keep it."""
+    return "performed" in one and "performed" in other
+
+
+def _calls(prompt: Object) -> list[Object]:
+    """The tools that the model called, with their arguments; how it named the calls does not matter."""
+    calls = (prompt["answer"] or {}).get("calls", ())
+    return [{"name": one["name"], "arguments": one["arguments"]} for one in calls]
 
 
 def _begins(first: Object, second: Object) -> list[str]:
@@ -118,7 +140,7 @@ def _changed(one: Object, other: Object) -> list[str]:
 def _diff(one: Object, other: Object, why: str) -> list[str]:
     """The differing lines, as `diff -u` has them."""
     of = _input if why == "input" else _result
-    ours, theirs = (_text_of(of(each)) for each in (one, other))
+    ours, theirs = _text_of(of(one, other)), _text_of(of(other, one))
     return [line.rstrip("\n") for line in difflib.unified_diff(ours, theirs, "A", "B", lineterm="", n=2)]
 
 
@@ -130,6 +152,9 @@ def _text_of(value: Mapping[str, Any]) -> list[str]:
             for prompt in one:
                 for message in prompt["messages"]:
                     lines += [f"{message['role']}:", *message["content"].split("\n")]
+        elif name == "performed":
+            for done in one:
+                lines += _performed_lines(done)
         elif isinstance(one, str):
             lines += [f"{name}:", *one.split("\n")]
         elif one is not None:
@@ -137,18 +162,26 @@ def _text_of(value: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _performed_lines(done: Object) -> Iterator[str]:
+    yield f"{done['kind']}: {done['what']}"
+    if "folder" in done:
+        yield f"in {done['folder']}"
+    yield from (f"with {name}={value}" for name, value in done.get("environment", {}).items())
+    yield from done.get("text", "").split("\n") if "text" in done else ()
+
+
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, run, status in zip("AB", found["runs"], found["status"], strict=True):
         yield f"{name}  {run}  {status}"
     for one in found["begins"]:
-        yield f"They begin with another {one}."
+        yield f"They began with a different {one}."
     parts = found["parts"]
     if parts is None:
-        yield f"They are alike in {counted(found['same'], 'visit')}."
+        yield f"They are alike: {counted(found['same'], 'visit')}."
         return
     yield ""
-    why = {"input": "another input", "result": "the same input, and another result"}
-    yield f"They part at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
+    why = {"input": "different input", "result": "the same input, and a different result"}
+    yield f"They differ first at {visit_key(parts)}: {why.get(parts['why'], parts['why'])}"
     yield from (f"  {line}" for line in parts["diff"][:MOST_LINES])
     if len(parts["diff"]) > MOST_LINES:
         left = counted(len(parts["diff"]) - MOST_LINES, "more line", grouped=True)

@@ -8,16 +8,19 @@ that a drawing needs: nothing else of it reaches a page.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from samovar.actions import parse_action
-from samovar.cli.pictures import PLAIN_TEXT, drawing_of, mermaid_of
+from samovar.cli.drawable import Drawable, drawable, drawing_of
+from samovar.cli.kept_states import MARKS, ReachedState, own_state, reached
+from samovar.cli.pictures import PLAIN_TEXT
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 from samovar.errors import SamovarError
+from samovar.errors.durations import lasting
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
 
@@ -68,63 +71,31 @@ def workflow_of(run: Object) -> Workflow | None:
         return None
 
 
-def times_of(states: Sequence[Object]) -> dict[str, tuple[int, float]]:
-    """How often a run was in each of its own states, and for how many seconds together."""
-    found: dict[str, tuple[int, float]] = {}
-    for one in states:
-        count, time_s = found.get(one["path"], (0, 0.0))
-        found[one["path"]] = count + 1, time_s + (one.get("duration_s") or 0.0)
-    return found
-
-
-def been_in(run: Object) -> set[str]:
-    """The states that the run was in, those that only pass through among them, by path."""
-    found = {one["path"] for one in run["states"]}
-    for step in run["steps"]:
-        found |= {step["from"], step["to"] or "[*]"}
-    return {re.sub(r"\[\d+\]", "", path).rpartition("/")[2] if "[" in path else path for path in found}
-
-
-def _failed(run: Object) -> set[str]:
-    """The states that failed at least once."""
-    return {one["path"] for one in run["states"] if one["status"] == "failure"}
-
-
 def text_of(run: Object) -> str | None:
     """The diagram in box characters, with what became of each state in its box; None if there is none."""
     workflow = workflow_of(run)
     if workflow is None:
         return None
-    times, been = times_of(run["states"]), been_in(run)
-    failed = _failed(run)
-    lines = [workflow.diagram.rstrip()]
     forks = set(workflow.forks) | {fork.join for fork in workflow.forks.values()}
-    for name in workflow.states:
-        if name not in been or name in forks or name in workflow.composites:
-            continue
-        count, time_s = times.get(name, (0, 0.0))
-        label = f"{'✗' if name in failed else '✓'} {name}"
-        label += f" ×{count}" if count > 1 else ""
-        label += f" {in_time(time_s)}" if count else ""
-        lines.append(f'state "{label}" as {name}')
-    return drawing_of("\n".join(lines) + "\n")
+    labels = {
+        name: f"{MARKS[state.status]} {name}{_figures(state)}"
+        for name, state in reached(run, workflow).items()
+        if name not in forks and name not in workflow.composites
+    }
+    return drawing_of(workflow.diagram, labels)
+
+
+def _figures(state: ReachedState) -> str:
+    """How often a run was in a state, for how long together, and whether it still is."""
+    count = f" ×{state.visits}" if state.visits > 1 else ""
+    time = f" {lasting(state.time_s)}" if state.time_s is not None else ""
+    return f"{count}{time}" if state.is_finished else f"{count}{time} {state.status}"
 
 
 def target_of(step: Object) -> str:
     """Where a transition leads to, for a person."""
     target: str = step["to"] or "end"
     return f"end of {target.removesuffix(EXIT)}" if target.endswith(EXIT) else target
-
-
-def in_time(time_s: float) -> str:
-    """A duration, in few characters."""
-    if time_s < 1:
-        return f"{time_s * 1000:.0f} ms"
-    if time_s < 60:
-        return f"{time_s:.1f} s"
-    minutes, seconds = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
 # SVG -----------------------------------------------------------------------------------------------------
@@ -135,23 +106,19 @@ def svg_of(run: Object) -> str | None:
     workflow = workflow_of(run)
     if workflow is None:
         return None
-    source = mermaid_of(workflow.diagram)
+    found = drawable(workflow.diagram)
     try:
         import mermaidx
     except ImportError:  # an optional package: the page has the text then
         return None
     try:
-        drawn = str(mermaidx.render(source, config=PLAIN_TEXT).svg())
+        drawn = str(mermaidx.render(found.text, config=PLAIN_TEXT).svg())
         root = ElementTree.fromstring(drawn)
     except Exception as error:  # the library raises what its parts raise: the page has the text then
-        say(f"samovar: the diagram is not drawn but written: {' '.join(shown(str(error)).split())}")
+        why = " ".join(shown(str(error)).split())
+        say(f"samovar: the page has the diagram as text, since it cannot be drawn: {why}")
         return None
-    arrows = [
-        (found["source"], found["target"])
-        for line in source.splitlines()
-        if (found := _ARROW.search(line.strip()))
-    ]
-    clean = _Marked(run, arrows, _edges(root)).clean(root)
+    clean = _Marked(run, workflow, found, _edges(root)).clean(root)
     return None if clean is None else ElementTree.tostring(clean, encoding="unicode")
 
 
@@ -165,19 +132,25 @@ def _edges(root: ElementTree.Element) -> list[str]:
 class _Marked:
     """Copies of a drawing's elements, with classes of our own."""
 
-    def __init__(self, run: Object, arrows: Sequence[tuple[str, str]], edges: Sequence[str]) -> None:
+    def __init__(self, run: Object, workflow: Workflow, found: Drawable, edges: Sequence[str]) -> None:
         """`edges`: as many as there are arrows, or none of them is marked."""
-        self._been = been_in(run)
-        self._failed = _failed(run)
-        begun = {one["path"] for one in run["states"]} | {one["from"] for one in run["steps"]}
-        taken = {(_own(one["from"]), _own(one["to"]) if one["to"] else "[*]") for one in run["steps"]}
-        begins = {_own(one) for one in begun}
+        self._names = {id: name for name, id in found.ids.items()}
+        self._reached = reached(run, workflow)
+        arrows = list(self._arrows(found.text))
+        taken = {(_end(one["from"], workflow), _end(one["to"], workflow)) for one in run["steps"]}
+        begun = self._reached.keys() | {one for one, _ in taken}
         self._taken = {
             edge
             for edge, arrow in zip(edges, arrows, strict=len(edges) == len(arrows))
             if len(edges) == len(arrows)
-            if arrow in taken or (arrow[0] == "[*]" and arrow[1] in begins)
+            if arrow in taken or (arrow[0] == "[*]" and arrow[1] in begun)
         }
+
+    def _arrows(self, text: str) -> Iterator[tuple[str, str]]:
+        """The names at the ends of each arrow."""
+        for line in text.splitlines():
+            if arrow := _ARROW.search(line.strip()):
+                yield (self._names.get(arrow["source"], "[*]"), self._names.get(arrow["target"], "[*]"))
 
     def clean(self, element: ElementTree.Element) -> ElementTree.Element | None:
         """The element as a page may have it; None: it may not."""
@@ -215,16 +188,16 @@ class _Marked:
             return "note"
         if "node" in classes or "statediagram-cluster" in classes:
             found = _NODE.search(element.get("id", ""))
-            state = found[1] if found else ""
-            how = " failed" if state in self._failed else " been" if state in self._been else ""
-            return ("cluster" if "node" not in classes else "node") + how
+            state = self._names.get(found[1], "") if found else ""
+            kind = "node" if "node" in classes else "cluster"
+            return f"{kind} {self._reached[state].status}" if state in self._reached else kind
         known = {**dict.fromkeys(("state-start", "state-end", "outer-path"), "dot"), "background": "back"}
         known |= {"edgeLabel": "on-edge", "outer": "outer", "inner": "inner"}
         return next((known[one] for one in classes if one in known), "")
 
 
-def _own(path: str) -> str:
-    """The state's name in its diagram: of an item of a list, the name in its composite."""
-    if path.endswith(EXIT):
+def _end(path: str | None, workflow: Workflow) -> str | None:
+    """The end of an arrow that a transition's end is; None: it is none of this diagram."""
+    if path is None or path.endswith(EXIT):
         return "[*]"
-    return path.rpartition("/")[2] if "[" in path else path
+    return own_state(path, workflow)

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.errors.counting import counted
-from samovar.files import write_whole
+from samovar.files import exists, is_folder, write_whole
 from samovar.journal.base import RunStatus, RunSummary
 from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
 from samovar.values import duration_s
@@ -42,20 +43,47 @@ def age_s(text: str) -> float:
     return float(days[1]) * DAY_S if days else duration_s(text)
 
 
-def export_run(settings: Mapping[str, Any], run: str, out: Path | None) -> int:
-    """Writes a run as JSON, to standard output without `out`, and returns the exit status."""
-    told = read_run(settings, run)
-    if out is None:
-        write_json(told)
-        return 0
-    write_file(out, json.dumps(told, ensure_ascii=True, indent=2) + "\n")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where what is made of a run goes."""
+
+    path: Path
+    """`-` is standard output."""
+    replaces: bool = False
+    """A file that is already there is replaced."""
+
+    def check(self) -> None:
+        """Raises `UsageError` if it cannot be written there, before anything is read."""
+        if self._is_standard_output:
+            return
+        if is_folder(self.path):
+            raise UsageError(f"{self.path} is a folder. Name a file in it.")
+        if not is_folder(self.path.parent):
+            raise UsageError(
+                f"{self.path} cannot be written: there is no folder {self.path.parent}. Make it first, or "
+                "correct the path."
+            )
+        if exists(self.path) and not self.replaces:
+            raise UsageError(f"{self.path} already exists. Name another file, or replace it with --force.")
+
+    def write(self, text: str) -> None:
+        """Writes a file whole. Raises `UsageError`."""
+        if self._is_standard_output:
+            put(text)
+            return
+        write_whole(self.path, text)
+        say(f"samovar: wrote {self.path}")
+
+    @property
+    def _is_standard_output(self) -> bool:
+        return str(self.path) == "-"
+
+
+def export_run(settings: Mapping[str, Any], run: str, out: Output) -> int:
+    """Writes a run as JSON, and returns the exit status."""
+    out.check()
+    out.write(json.dumps(read_run(settings, run), ensure_ascii=True, indent=2) + "\n")
     return 0
-
-
-def write_file(path: Path, text: str) -> None:
-    """Writes a file whole. Raises `UsageError`."""
-    write_whole(path, text)
-    say(f"Wrote {path}.")
 
 
 def prune_runs(

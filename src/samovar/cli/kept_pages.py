@@ -15,10 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.kept_drawing import in_time, svg_of, target_of, text_of
-from samovar.cli.kept_files import read_run, write_file
+from samovar.cli.kept_drawing import svg_of, target_of, text_of
+from samovar.cli.kept_files import Output, read_run
+from samovar.cli.kept_showing import DONE, TEXT_OF
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
+from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.memory import in_words
 from samovar.running.kept_wire import memory_curve
 
@@ -34,9 +37,10 @@ _TEMPLATE = Path(__file__).with_name("run_page.html")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
-def write_page(settings: Mapping[str, Any], run: str, path: Path) -> int:
+def write_page(settings: Mapping[str, Any], run: str, out: Output) -> int:
     """Writes the page of a run, and returns the exit status."""
-    write_file(path, page_of(read_run(settings, run)))
+    out.check()
+    out.write(page_of(read_run(settings, run)))
     return 0
 
 
@@ -50,11 +54,14 @@ def page_of(run: Object) -> str:
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "time": in_time,
+        "time": lasting,
         "bytes": in_words,
         "value": _text,
         "clean": _clean,
         "target": target_of,
+        "counted": counted,
+        "done": lambda kind: DONE.get(kind, kind),
+        "text_of": lambda kind: TEXT_OF.get(kind, "text:"),
     }
     svg = svg_of(run)
     span = _Span.of(run)
@@ -103,7 +110,7 @@ def _timeline(states: Sequence[Object], span: _Span) -> dict[str, Any]:
         begin = end - one["duration_s"] if "duration_s" in one else one["entered_at"]
         width = max(4.0, span.at(end) - span.at(begin) - 1)  # a gap to the next one
         left = min(max(0.0, span.at(begin)), WIDTH - width)
-        took = in_time(one["duration_s"]) if "duration_s" in one else one["status"]
+        took = lasting(one["duration_s"]) if "duration_s" in one else one["status"]
         title = f"{one['number']}  {one['path']}: {took}"
         rows.setdefault(path, []).append({"x": left, "width": width, "status": one["status"], "title": title})
     shown = [{"path": path, "bars": bars[:MOST_VISITS]} for path, bars in list(rows.items())[:MOST_ROWS]]

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from samovar.cli.kept_drawing import in_time, target_of, text_of
+from samovar.cli.kept_drawing import target_of, text_of
 from samovar.cli.kept_files import read_run
+from samovar.cli.kept_states import MARKS
 from samovar.cli.output import json_text, write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import NotFoundError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.journal.base import VisitKey
 from samovar.memory import in_words
 from samovar.running.kept_wire import visit_key
@@ -32,7 +34,18 @@ SHORT_LINES = 3
 """Of a prompt or an answer, if the run is shown as a whole and has many visits."""
 MANY_VISITS = 20
 """From here on, prompts of a whole run are cut short; `--state` and `--visit` show them in full."""
-MARKS = {"success": "✓", "failure": "✗", "interrupted": "…", "running": "…", "cancelled": "■"}
+
+DONE = {
+    "command": "ran",
+    "write": "wrote",
+    "append": "added to",
+    "find": "looked for",
+    "wait": "waited",
+    "question": "asked",
+    "call": "called",
+}
+"""By the kind of what was performed."""
+TEXT_OF = {"command": "standard input:", "call": "arguments:"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +92,7 @@ def _head(run: Object) -> Iterator[str]:
     yield f"{run['workflow']}: {run['status']}"
     yield f"run       {run['run']}"
     yield f"file      {run['path'] or '-'}"
-    yield f"started   {began:%Y-%m-%d %H:%M:%S}, took {in_time(took_s)}"
+    yield f"started   {began:%Y-%m-%d %H:%M:%S}, took {lasting(took_s)}"
     yield f"tokens    {_tokens(run['tokens'])}"
     peak = max((one["memory_bytes"] for one in run["states"] if one.get("memory_bytes")), default=None)
     if peak is not None:
@@ -113,24 +126,28 @@ def _path(run: Object) -> Iterator[str]:
 def _visits(run: Object, states: list[Object], *, is_short: bool) -> Iterator[str]:
     for one in states:
         yield _title(run, one)
-        yield from _details(one, is_short=is_short)
+        yield from _details(run, one, is_short=is_short)
     if is_short:
         yield f"Prompts are cut to {SHORT_LINES} lines each: --state NAME and --visit N show them in full."
         yield ""
 
 
 def _title(run: Object, one: Object) -> str:
-    took = f", {in_time(one['duration_s'])}" if "duration_s" in one else f", {one['status']}"
+    took = f", {lasting(one['duration_s'])}" if "duration_s" in one else f", {one['status']}"
     after_s = one["entered_at"] - run["started_at"]
     name = f"{MARKS[one['status']]} {one['number']}  {visit_key(one)}"
-    return f"{name}  {one['verb'] or ''}  after {after_s:.2f} s{took}"
+    return f"{name}  {one['verb'] or ''}  after {lasting(after_s)}{took}"
 
 
-def _details(one: Object, *, is_short: bool) -> Iterator[str]:
-    if one.get("what") and not one.get("sets"):
+def _details(run: Object, one: Object, *, is_short: bool) -> Iterator[str]:
+    if "taken_from" in one:
+        yield f"    taken from run {one['taken_from']}"
+    if one.get("what") and not one.get("sets") and not one.get("performed"):
         yield f"    {shown(one['what'])}"
+    for done in one.get("performed", ()):
+        yield from _performed(run, done, is_short=is_short)
     for load in one.get("loads", ()):
-        yield f"    waited {in_time(load['duration_s'])} while {load['model']} was loaded"
+        yield f"    waited {lasting(load['duration_s'])} while {load['model']} was loaded"
     for number, prompt in enumerate(one.get("prompts", ())):
         if number:
             yield "    ── asked again"
@@ -146,12 +163,23 @@ def _details(one: Object, *, is_short: bool) -> Iterator[str]:
     yield ""
 
 
+def _performed(run: Object, done: Object, *, is_short: bool) -> Iterator[str]:
+    """What was done outside of the run; the folder only if it is not the one that the run was started in."""
+    yield from _block(DONE.get(done["kind"]) or done["kind"], done["what"], is_short=is_short)
+    if done.get("folder", run["folder"]) != run["folder"]:
+        yield f"    in {done['folder']}"
+    for name, value in done.get("environment", {}).items():
+        yield from _block(f"with {name} =", value, is_short=is_short)
+    if "text" in done:
+        yield from _block(TEXT_OF.get(done["kind"], "text:"), done["text"], is_short=is_short)
+
+
 def _prompt(prompt: Object, *, is_short: bool) -> Iterator[str]:
     where = prompt["model"] or "no model answered"
     where += f" by {prompt['executor']}" if prompt["executor"] else ""
     session = f", session {prompt['session']}" if prompt["session"] else ""
     session += f", a copy of {prompt['fork']}" if prompt["fork"] else ""
-    yield f"    {where}{session}: {_tokens(prompt['tokens'])}, {in_time(prompt['duration_s'])}"
+    yield f"    {where}{session}: {_tokens(prompt['tokens'])}, {lasting(prompt['duration_s'])}"
     for message in prompt["messages"]:
         yield from _block(f"{message['role']}:", message["content"], is_short=is_short)
     answer = prompt["answer"]

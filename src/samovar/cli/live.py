@@ -20,6 +20,7 @@ from samovar.cli.live_doing import THINKING, bar, doing_of
 from samovar.cli.live_items import ItemLines, WholeList
 from samovar.cli.live_tools import ToolLines
 from samovar.cli.showing import shown, visible
+from samovar.errors.durations import lasting, so_far
 from samovar.events import AttemptFailed, Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import (
     ModelFetching,
@@ -196,7 +197,7 @@ class LiveLines:
             line.append("● ", style="cyan")
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
-            line.append(f"{elapsed_s:.1f} s  ", style="dim")
+            line.append(f"{so_far(elapsed_s)}  ", style="dim")
             if (progress := self._items.progress(visit, elapsed_s)) is not None:
                 line.append(f"{bar(progress[0])} {progress[1]}  ")
             doing = self._doing.get(visit) or entered.what
@@ -245,7 +246,7 @@ def line_of(
     line.append(entered.path, style="bold")
     line.append(f"  {entered.verb or 'passes'}{' (from the journal)' * left.is_kept}", style="dim")
     if left.duration_s >= 0.05 or left.figures:
-        line.append(f"  {left.duration_s:.1f} s", style="dim")
+        line.append(f"  {lasting(left.duration_s)}", style="dim")
     tokens = left.figures.tokens if left.figures else whole.tokens if whole else None
     if tokens is not None:
         thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
@@ -275,7 +276,7 @@ def going_on(event: AttemptFailed) -> str:
     """What follows an attempt that failed."""
     if event.wait_s is None:
         return "repairing the answer"
-    return f"again in {event.wait_s:g} s" if event.wait_s else "again"
+    return f"again in {lasting(event.wait_s)}" if event.wait_s else "again"
 
 
 def note_of(event: Event, verbose: int) -> Text | None:

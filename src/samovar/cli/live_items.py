@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from samovar.errors.counting import counted
+from samovar.errors.durations import about
 from samovar.events import AttemptFailed, Event, ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import TokenCounts
 
@@ -92,7 +93,7 @@ class ItemLines:
         if 0 < at.done < at.total:
             took_s = at.time_s - self._began_s.get(visit, at.time_s)
             left_s = max(0.0, took_s / at.done * at.total - max(elapsed_s, took_s))
-            parts.append(f"{in_time(left_s)} left")
+            parts.append(f"{about(left_s)} left")
         return at.done / max(at.total, 1), ", ".join(parts)
 
     def _around(self, path: str) -> int | None:
@@ -106,10 +107,3 @@ class ItemLines:
 
 def _counts(at: ItemsProgressed) -> str:
     return f"{at.done} of {counted(at.total, 'item')}" + (f", {at.failed} failed" if at.failed else "")
-
-
-def in_time(seconds: float) -> str:
-    """`40 s`, `3 min`, `2.5 h`"""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -10,6 +10,7 @@ from rich.text import Text
 from samovar.actions.base import brief
 from samovar.cli.showing import shown
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.generation import ToolCalled, ToolFinished
 
 ARGUMENTS_CHARS = 120
@@ -37,7 +38,7 @@ class ToolLines:
         line.append(shown(event.name), style="bold")
         line.append(f" {shown(arguments)}")
         if event.duration_s >= 0.05:
-            line.append(f"  {event.duration_s:.1f} s", style="dim")
+            line.append(f"  {lasting(event.duration_s)}", style="dim")
         said = (
             brief(event.text, RESULT_CHARS)
             if event.status != "ok" or verbose

@@ -15,6 +15,7 @@ from typing import Any
 
 from samovar.config import DeclaredServer
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.executors.probing import Probe, end_group
 from samovar.processes.given_variables import TEMPORARY, allowed
 
@@ -97,7 +98,7 @@ class _Answers:
         while b"\n" not in self._read:
             left = max(0.0, self._until_s - time.monotonic())
             if not select.select([handle], [], [], left)[0]:
-                raise ValueError(f"did not answer within {GREETING_S:g} s")
+                raise ValueError(f"did not answer within {lasting(GREETING_S)}")
             piece = os.read(handle, 65536)
             if not piece:
                 raise ValueError("ended without an answer")

@@ -218,7 +218,10 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         hints = get_type_hints(command, include_extras=True)
 
         def called(**given: Any) -> None:
-            command(settings={one.name: given.pop(one.name) for one in chosen}, **given)
+            command(
+                settings={one.name: _value(one.metadata["setting"], given.pop(one.name)) for one in chosen},
+                **given,
+            )
 
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command).parameters.values():
@@ -235,10 +238,14 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
     return decorate
 
 
+def _value(known: Setting, given: Any) -> Any:
+    return given if known.flag is None else known.flag if given else None
+
+
 def _option(name: str, known: Setting, kind: str) -> inspect.Parameter:
     """The option of a setting. A text is read as the settings read it; None: it was not given."""
     types: dict[str, Any] = {"bool": bool, "int | None": int}
-    taken = str if known.reads else types.get(kind, str)
+    taken = bool if known.flag else str if known.reads else types.get(kind, str)
     option = typer.Option(known.option, metavar=known.metavar, help=known.help)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, option]

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from samovar.app import open_library
 from samovar.cli.console import make_console
+from samovar.cli.drawable import drawing_of, mermaid_of
 from samovar.cli.terminal import put, put_bytes, say
 from samovar.errors import UsageError
 from samovar.errors.installing import install_command
@@ -28,14 +29,10 @@ PNG_SCALE = 2
 """Dots of a PNG for each unit of the drawing, so that it is sharp on today's screens."""
 PLAIN_TEXT = {"htmlLabels": False, "flowchart": {"htmlLabels": False}, "state": {"htmlLabels": False}}
 """Text as SVG's own, which everything shows; HTML within SVG is for browsers only."""
-HEADER = "stateDiagram-v2"
-_INDENT = "    "
-_COMMENT = re.compile(r"%%(?!\{)|//|#")
 _DECLARED = re.compile(
     r"(?P<indent>\s*)state\s+(?:\"(?P<text>[^\"]*)\"\s+as\s+)?(?P<name>[^\s{<:\"]+)\s*(?:<<\w+>>|(?P<opens>\{)|;|$)"
 )
 """A line that declares a state."""
-_NOTE = re.compile(r"note\b(?!.*[:\"])", re.IGNORECASE)
 
 
 def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermaid: bool) -> int:
@@ -59,35 +56,6 @@ def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermai
     if png is not None:
         _write(png, lambda: _draw(source, "png", workflow), "png")
     return 0
-
-
-def mermaid_of(diagram: str) -> str:
-    """The diagram's own text as any Mermaid takes it: one header, no comments, even indents."""
-    lines: list[str] = []
-    depth, note, preface = 1, False, False
-    for raw in diagram.splitlines():
-        line = raw.strip()
-        if preface or (line == "---" and not lines):
-            preface = line != "---" or not preface
-            continue
-        if note:
-            lines.append(_INDENT * (depth + 1) + line)
-            note = line.lower() != "end note"
-            if not note:
-                lines[-1] = _INDENT * depth + line
-            continue
-        if not line or _COMMENT.match(line):
-            continue
-        if line.startswith("%%{"):
-            lines.insert(0, line)
-        elif re.fullmatch(r"stateDiagram(?:-v2)?;?", line):
-            lines.append(HEADER)
-        else:
-            depth -= line.startswith("}")
-            lines.append(_INDENT * max(depth, 1) + line.removesuffix(";"))
-            depth += line.endswith("{")
-            note = bool(_NOTE.match(line))
-    return "\n".join(lines) + "\n"
 
 
 def _noted(workflow: Workflow) -> str:
@@ -184,13 +152,3 @@ def _show_in_terminal(workflow: Workflow) -> None:
         note = notes.get(state.name, "")
         table.add_row(state.name, action.verb if action else "", ": ".join(filter(None, (note, what))))
     console.print(table)
-
-
-def drawing_of(diagram: str) -> str:
-    """The diagram in box characters; its own text if it cannot be drawn."""
-    try:
-        import termaid
-
-        return str(termaid.render(diagram)).rstrip("\n")
-    except Exception:  # a drawing is a comfort: any fault of the library leaves the text itself
-        return diagram

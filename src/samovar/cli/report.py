@@ -14,7 +14,8 @@ from rich.text import Text
 
 from samovar.cli.showing import shown
 from samovar.errors.counting import counted
-from samovar.executors.table import LOCAL
+from samovar.errors.durations import lasting
+from samovar.executors.table import HERE, LOCAL
 from samovar.memory import in_words
 
 NARROW_COLUMNS = 60
@@ -33,7 +34,7 @@ def show_report(
     title = Text()
     title.append(report["workflow"], style="bold")
     title.append(f": {status}", style=style)
-    title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
+    title.append(f" in {lasting(report['duration_s'])}" if report["duration_s"] is not None else "")
     console.print(title)
     if "error" in report:
         console.print(Text(f"  {shown(error_line(report['error']))}", style="red"))
@@ -47,7 +48,7 @@ def show_report(
         for note in model["notes"]:
             console.print(Text(f"          {shown(note)}", style="yellow"))
     for executor in report["executors"]:
-        if executor["kind"] != LOCAL:
+        if executor["kind"] != LOCAL or executor["where"] != HERE:
             console.print(_line("executor", shown(_executor(executor))))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
@@ -118,6 +119,8 @@ def _executor(executor: dict[str, Any]) -> str:
     prompts, failed = executor["prompts"], executor["failed"]
     text = f"{executor['name']} ({executor['where']})  {counted(prompts, 'prompt')}"
     text += f", {failed} failed" if failed else ""
+    if executor["kind"] == LOCAL:
+        return text
     sent = in_words(executor["sent_bytes"])
     text += f" · {sent} left this machine" if executor["remote"] else f" · {sent} sent, on this machine"
     untold = executor["tokens"].get("untold")
@@ -140,7 +143,7 @@ def _line(name: str, text: str) -> Text:
 
 
 def _model(model: dict[str, Any]) -> Text:
-    text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s)"
+    text = f"{model['ref']}  loads: {model['loads']} ({lasting(model['load_s'])})"
     text += f" · weights {in_words(model['weights_bytes'])}"
     if model["private_weights_bytes"]:
         text += f" ({in_words(model['private_weights_bytes'])} private)"
@@ -176,7 +179,7 @@ def _time(state: dict[str, Any]) -> str:
     duration = state["duration_s"]
     if duration is None:
         return "-"
-    return f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms"
+    return lasting(duration)
 
 
 def _show_narrow(console: Console, states: list[dict[str, Any]]) -> None:

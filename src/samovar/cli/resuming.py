@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from samovar.app import open_library
-from samovar.cli.keeping import digests, find_run, open_journal
+from samovar.cli.choosing import chosen_run
+from samovar.cli.keeping import digests, journal_option, open_journal
 from samovar.cli.run import run_workflow
 from samovar.cli.run_arguments import KEPT, RunArguments
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
-from samovar.errors import UsageError
+from samovar.errors import NotFoundError, UsageError
+from samovar.errors.durations import lasting
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
 from samovar.journal.leases import LEASE_S
+from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.running.uncertain import Decision, Decisions, undecided
 
 
@@ -47,15 +51,17 @@ class ResumeArguments:
     """Also a run that somebody has cancelled."""
     changed_secrets: bool = False
     """Its secrets need not be those that it began with."""
+    dry_run: bool = False
+    """It is only shown what would be done."""
 
 
 def resume_run(arguments: ResumeArguments) -> int:
     """Goes on with a run, and returns its exit status."""
     settings = settings_for(arguments.settings, trusts=arguments.trust)
     with open_journal(settings) as journal:
-        found = _free(
-            journal, find_run(journal, arguments.run, can_go_on=True), cancelled=arguments.cancelled
-        )
+        is_quiet = arguments.quiet or arguments.as_json or arguments.as_events
+        found = chosen_run(journal, arguments.run, arguments.decision, quiet=is_quiet)
+        found = _free(journal, found, cancelled=arguments.cancelled)
         head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
     if head.is_outline:
         raise UsageError(
@@ -69,7 +75,7 @@ def resume_run(arguments: ResumeArguments) -> int:
         uncertain=Decisions(of_all=decision),
     )
     go_to(head)
-    check_unchanged(head, kept)
+    unchanged(head, open_library(current_folder()), settings.journal_file)
     return run_workflow(kept)
 
 
@@ -83,7 +89,7 @@ def arguments_of(head: RunHead, arguments: ResumeArguments, journal: Path | None
         yes=arguments.yes,
         answers=arguments.answers,
         trust=arguments.trust,
-        dry_run=False,
+        dry_run=arguments.dry_run,
         as_json=arguments.as_json,
         as_events=arguments.as_events,
         print_variable=None,
@@ -113,7 +119,7 @@ def _free(journal: Journal, found: RunSummary, *, cancelled: bool) -> RunSummary
         raise UsageError(f"Run {found.id} is over ({found.status}).")
     left_s = found.until_s - time.time()
     if found.status is RunStatus.RUNNING and left_s > 0:
-        say(f"samovar: {found.owner} may still drive the run; waiting {left_s:.0f} s")
+        say(f"samovar: {found.owner} may still drive the run; waiting {lasting(left_s)}")
         time.sleep(min(left_s, LEASE_S))  # a clock that was set back makes it no longer
         found = journal.summary(found.id)
     if found.status is RunStatus.RUNNING:
@@ -160,12 +166,37 @@ def go_to(head: RunHead) -> None:
         ) from error
 
 
-def check_unchanged(
-    head: RunHead, arguments: RunArguments, *, instead: str = "start again with `samovar run`"
-) -> None:
-    """Raises `UsageError` if a workflow is not as it was: what is done was done for another one."""
-    library = open_library(current_folder())
-    now = digests(library.workflow(arguments.workflow, lenient=arguments.lenient), library)
+def workflow_now(head: RunHead, library: Library, journal: Path | None) -> Workflow:
+    """The workflow that a run was begun with, as it is now. Raises `UsageError` if it is gone."""
+    name = str(head.options.get("workflow"))
+    try:
+        return library.workflow(name, lenient=bool(head.options.get("lenient")))
+    except NotFoundError as error:
+        place = name if head.path is None else str(head.path)
+        back = _put_back(head, place, journal)
+        raise UsageError(f"The workflow of run {head.id} is gone: {error} {back}") from error
+
+
+def unchanged(head: RunHead, library: Library, journal: Path | None) -> Workflow:
+    """The same, which is as it was, with all that it runs: what is done was done for another one otherwise.
+
+    Raises `UsageError`.
+    """
+    workflow = workflow_now(head, library, journal)
+    now = digests(workflow, library)
+    if gone := ", ".join(path for path in head.digests if path not in now):
+        back = _put_back(head, gone, journal)
+        raise UsageError(f"Run {head.id} needs {gone}, which is gone. {back}")
     changed = [path for path, digest in now.items() if head.digests.get(path) != digest]
     if changed:
-        raise UsageError(f"{', '.join(changed)} has changed since the run began. Restore it, or {instead}.")
+        raise UsageError(
+            f"{', '.join(changed)} has changed since the run began. Restore it, or use "
+            f"`samovar rerun {head.id}{journal_option(journal)}`: it runs the workflow as it is now, and "
+            "takes from this run what did not change."
+        )
+    return workflow
+
+
+def _put_back(head: RunHead, place: str, journal: Path | None) -> str:
+    command = f"samovar runs export {head.id}{journal_option(journal)}"
+    return f"Put it back as {place}. If you have no copy: `{command}` has its text, under `sources`."

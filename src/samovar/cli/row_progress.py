@@ -11,9 +11,9 @@ import time
 from rich.progress import BarColumn, Progress, TextColumn
 
 from samovar.cli.console import make_console
-from samovar.cli.live_items import in_time
 from samovar.cli.terminal import say
 from samovar.errors.counting import counted
+from samovar.errors.durations import about
 from samovar.running.rows import RowDone
 
 SAID_S = 10.0
@@ -62,7 +62,7 @@ class RowProgress:
         took_s = self.elapsed_s()
         if self.ran and took_s > 0:
             left_s = took_s / self.ran * max(0, self.total - self.done)
-            parts += [_rate(self.ran / took_s), f"{in_time(left_s)} left"]
+            parts += [_rate(self.ran / took_s), f"{about(left_s)} left"]
         return ", ".join(parts)
 
 

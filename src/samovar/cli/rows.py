@@ -16,8 +16,9 @@ from typing import NoReturn
 import anyio
 
 from samovar.actions.outside import ThisMachine
-from samovar.app import App, budget_bytes, open_app, open_library
+from samovar.app import App, open_app, open_library
 from samovar.checks.unset import Readers
+from samovar.cli.drawing import room_bytes
 from samovar.cli.driving import Signals
 from samovar.cli.keeping import journal_option, keeping_for
 from samovar.cli.row_output import check_output, open_output
@@ -30,6 +31,7 @@ from samovar.cli.trusting import allower, settings_for
 from samovar.config import Settings
 from samovar.errors import JournalError, SamovarError, UsageError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.events import Event, Warned
 from samovar.folders import current_folder
 from samovar.generation import TokenCounts
@@ -97,7 +99,7 @@ def run_rows(arguments: RunArguments) -> int:
         if first is None:
             say(f"samovar: {arguments.rows.each} has no rows: nothing is done")
             return 0
-        values, budget = rows.values(first), budget_bytes(settings)
+        values, budget = rows.values(first), room_bytes(settings)
         prepared = prepare(arguments.workflow, values, library, settings, run, budget=budget, allow=allower())
         at_once = arguments.rows.at_once or _at_once(workflow, library, is_quiet=arguments.quiet)
         with _explained(), keeping_for(arguments, settings, workflow, library, _refuse) as keeping:
@@ -209,7 +211,7 @@ class _Many:
             retries_failed=arguments.rows.retry_failed,
             behind_resume=journal_option(arguments.settings.get("journal_file")),
         )
-        signals = Signals(runner, machine.groups)
+        signals = Signals(runner, machine.groups, self._continued)
         try:
             with signals.listen():
                 await runner.run(self._rows.tasks(self._prepared, self._keys))
@@ -237,11 +239,13 @@ class _Many:
             if outcome.undecided:
                 say("samovar: answer or decide the rows that wait for you, then start the same command again")
         if outcome.signal is not None:
-            goes_on = "the same command continues" if self._keys else "the same command begins again"
             rows = counted(progress.total, "row", grouped=True)
-            say(f"samovar: stopped after {progress.done:,} of {rows}; {goes_on}")
+            say(f"samovar: stopped after {progress.done:,} of {rows}; {self._continued()}")
             return 128 + outcome.signal
         return 1 if progress.failed else 0
+
+    def _continued(self) -> str:
+        return "the same command continues" if self._keys else "the same command begins again"
 
     def _say_counts(self, progress: RowProgress) -> None:
         before, tokens, waiting = progress.done - progress.ran, self._outcome.tokens, self._outcome.undecided
@@ -255,4 +259,4 @@ class _Many:
                 f"{tokens.evaluated:,} tokens evaluated, {tokens.reused:,} reused, "
                 f"{tokens.generated:,} generated"
             )
-        say(f"samovar: {'; '.join(parts)}; {progress.elapsed_s():.1f} s")
+        say(f"samovar: {'; '.join(parts)}; {lasting(progress.elapsed_s())}")

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import anyio
 
-from samovar.app import budget_bytes, open_app, open_library
+from samovar.app import open_app, open_library
 from samovar.cli.console import make_console
+from samovar.cli.drawing import room_bytes
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for, say_kept
+from samovar.cli.keeping import check_same_secrets, check_secrets, keeping_for
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
+from samovar.cli.questions import say_waiting
 from samovar.cli.report import error_line, show_report
 from samovar.cli.run_arguments import RunArguments
 from samovar.cli.run_setup import given_variables, route_log, run_settings
@@ -60,7 +62,7 @@ def run_workflow(arguments: RunArguments) -> int:
         check_record(arguments.record, workflow)
     with limited(settings.value_bytes):
         given = given_variables(arguments, workflow)
-    budget = None if arguments.dry_run else budget_bytes(settings)
+    budget = None if arguments.dry_run else room_bytes(settings)
     # By its name or its file, as written: which of the two it is matters to what it may do.
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
@@ -70,16 +72,14 @@ def run_workflow(arguments: RunArguments) -> int:
     hidden = _secrets(settings, workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
-        from samovar.cli.dry_run import dry_run
-
-        return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
+        return _dry_run(arguments, prepared, library, settings, run, hidden)
     offering = (
         offering_for(settings, budget, named=arguments.model, models=prepared.models)
         if arguments.shows
         else None
     )
     show = _make_show(arguments)
-    outcome = RunOutcome(records=arguments.record is not None)
+    outcome = RunOutcome(records=arguments.record is not None, journal=arguments.settings.get("journal_file"))
 
     def lose(error: SamovarError) -> None:
         outcome.is_unkept = True
@@ -102,7 +102,7 @@ def run_workflow(arguments: RunArguments) -> int:
         show.close()
     unrecorded = 0
     try:
-        status = _finish(arguments, outcome, printed, offering)
+        status = _finish(arguments, settings, outcome, printed, offering)
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
@@ -111,6 +111,24 @@ def run_workflow(arguments: RunArguments) -> int:
                 say(f"samovar: the run is not recorded: {shown(str(error))}")
                 unrecorded = error.exit_status
     return status or unrecorded
+
+
+def _dry_run(
+    arguments: RunArguments,
+    prepared: Prepared,
+    library: Library,
+    settings: Settings,
+    run: RunnerSettings,
+    hidden: Secrets,
+) -> int:
+    """Shows what the run would do; of one that takes from an earlier run, how far it comes with that."""
+    if arguments.origin is not None:
+        from samovar.cli.foreseeing import foresee
+
+        return foresee(prepared, library, settings, run, arguments.origin, as_json=arguments.as_json)
+    from samovar.cli.dry_run import dry_run
+
+    return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
 
 
 def _secrets(settings: Settings, workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
@@ -146,7 +164,11 @@ def _make_show(arguments: RunArguments) -> Show:
 
 
 def _finish(
-    arguments: RunArguments, outcome: RunOutcome, printed: Printed | None, offering: Offering | None
+    arguments: RunArguments,
+    settings: Settings,
+    outcome: RunOutcome,
+    printed: Printed | None,
+    offering: Offering | None,
 ) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
@@ -170,8 +192,10 @@ def _finish(
     waits = run.ending is Ending.WAITING
     is_continued = run.ending is Ending.CANCELLED and run.error is None and not outcome.is_unkept
     says_more = not (arguments.as_json or arguments.as_events)
-    if outcome.is_kept and says_more and (is_continued or waits):
-        say_kept(run.id, arguments.settings.get("journal_file"), waits=waits)
+    if outcome.is_kept and says_more and waits:
+        say_waiting(settings, run.id, arguments.settings.get("journal_file"))
+    elif outcome.is_kept and says_more and is_continued:
+        say(f"samovar: {outcome.continued(run)}")
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

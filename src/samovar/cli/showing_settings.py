@@ -17,6 +17,7 @@ from samovar.config import Settings, load_settings, settings_known
 from samovar.config.known_keys import secrets_of
 from samovar.config.masking import masked, shown_value
 from samovar.config.origins import Origins, files_there, read_origins
+from samovar.config.strange_variables import strange_variables
 from samovar.errors import NotFoundError
 from samovar.projects.opening import Opening, uncounted
 from samovar.values.secrecy import Secrets
@@ -53,6 +54,7 @@ def show_settings(name: str | None, *, as_json: bool) -> int:
                 "files": [str(file.path) for file in files_there()],
                 "not_counted": [_closed_object(one) for one in closed],
                 "notes": list(origins.notes),
+                "not_read": list(strange_variables()),
             }
         )
         return 0
@@ -115,6 +117,8 @@ def _put_closed(closed: list[Opening], notes: Iterable[str], out: _Output) -> No
             out.put(f"  {shown(f'{name} = {_text(_shown_written(value))}')}\n")
     for note in notes:
         out.put(f"\nNot taken over: {shown(note)}\n")
+    for sentence in strange_variables().values():
+        out.put(f"\nNot read: {shown(sentence)}\n")
 
 
 def _shown_written(value: object, key: str = "") -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from samovar.engines.llama.speeds import Speed
+from samovar.errors.durations import lasting
 from samovar.memory import in_words
 from samovar.models.tuning import Tuning
 
@@ -49,7 +50,7 @@ def speeds_table(speeds: list[Speed], chosen: Speed) -> Table:
             str(speed.tuning.micro_batch_tokens),
             f"{speed.evaluate_tokens_per_s:.0f}",
             *figures,
-            f"{speed.request_s:.2f} s",
+            lasting(speed.request_s),
             ", ".join(marks),
         )
     return shown

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.config import Settings, load_settings, settings_known
+from samovar.config.strange_variables import misspelt, strange_variables
 from samovar.errors import SamovarError, UsageError
 from samovar.files import is_folder, read_text
 from samovar.folders import PROJECT_FOLDERS, current_folder, workflows_of
@@ -39,12 +41,24 @@ TRIES = 3
 
 
 def settings_for(given: Mapping[str, Any], *, trusts: bool = False) -> Settings:
-    """The settings in force; one line on standard error for each file of a project with some that are not."""
+    """The settings in force; one line on standard error for each file of a project with some that are not.
+
+    One as well for each variable that may be a misspelt setting.
+    """
     settings = load_settings(given, trusts=trusts)
     if not trusts:
         for one in uncounted(settings_known()):
-            say(f"samovar: {shown(one.line)}")
+            _say_once(one.line)
+    for sentence in strange_variables().values():
+        if misspelt(sentence):
+            _say_once(f"warning: {sentence}")
     return settings
+
+
+@cache
+def _say_once(line: str) -> None:
+    """A command may read the settings several times."""
+    say(f"samovar: {shown(line)}")
 
 
 def allower() -> Callable[[str], bool] | None:

@@ -243,6 +243,14 @@ class Settings:
         reads="names",
         given="Sequence[str]",
     )
+    daemon: Literal["auto", "off"] = setting(
+        "auto",
+        "`auto` has prompts of local models answered by `samovar serve` while it runs, `off` does not.",
+        expected="'auto' or 'off'",
+        option="--no-daemon",
+        flag="off",
+        help="Load models in this process, also if `samovar serve` runs.",
+    )
     offline: bool = setting(
         False,
         "Never fetch a model: it must already be on this machine.",

@@ -92,10 +92,12 @@ class Conversation:
     It holds no memory. A session has one; a fork has one of its own and is a user of the one it came from.
     """
 
-    __slots__ = ("_users",)
+    __slots__ = ("_users", "may_come_again")
 
     def __init__(self) -> None:
         self._users = 1
+        self.may_come_again = False
+        """All of it may be said once more after it is over, by someone who keeps no session."""
 
     def join(self) -> None:
         """One more may continue from here."""
@@ -213,8 +215,13 @@ class Model(Protocol):
         What has not been read by then can still be read, also from a model that was closed meanwhile.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
-        `EngineError` for options that cannot be met, `ClosedError` after `close`.
+        `UnmetError` for options that cannot be met, `ClosedError` after `close`.
         """
+        ...
+
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        """The tokens of the prompt that `generate` would evaluate. Raises what that raises on entry for
+        messages and tools that cannot be put to the model; a prompt of any length is counted."""
         ...
 
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
@@ -226,8 +233,8 @@ class Model(Protocol):
 
         Raises `ContextError` for a text that is too long, with its number: either there is no room for it now
         (`resize` with a cost of more `embedding_tokens`), or its tokens are more than `most_tokens`.
-        `ModelFileError` if the model cannot embed, `EngineError` for a text without any token and for vectors
-        that are not numbers, `ClosedError` after `close`, also when it closes meanwhile.
+        `ModelFileError` if the model cannot embed, `UnmetError` for a text without any token, `EngineError`
+        for vectors that are not numbers, `ClosedError` after `close`, also when it closes meanwhile.
         """
         ...
 

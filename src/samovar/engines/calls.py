@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from samovar.errors import EngineError
+from samovar.errors import UnmetError
 from samovar.generation import Options, ToolCall, ToolDefinition
 from samovar.values import is_utf8
 
@@ -40,7 +40,7 @@ class Tool:
 
     @classmethod
     def of(cls, definition: ToolDefinition) -> Tool:
-        """Raises `EngineError`, which names the tool, for a name or a schema that none can have."""
+        """Raises `UnmetError`, which names the tool, for a name or a schema that none can have."""
         schema: Mapping[str, Any] = _schema_of(definition)
         if not _LOOSE & schema.keys():
             schema = {**schema, "additionalProperties": False}
@@ -48,42 +48,42 @@ class Tool:
 
 
 def definition_of(tool: ToolDefinition) -> dict[str, Any]:
-    """A tool as chat templates get it. Raises `EngineError` if its schema is not JSON."""
+    """A tool as chat templates get it. Raises `UnmetError` if its schema is not JSON."""
     function = {"name": tool.name, "description": tool.description, "parameters": _schema_of(tool)}
     return {"type": "function", "function": function}
 
 
 def _schema_of(definition: ToolDefinition) -> dict[str, Any]:
-    """The schema of its arguments, as it is written. Raises `EngineError`, as `Tool.of` does."""
+    """The schema of its arguments, as it is written. Raises `UnmetError`, as `Tool.of` does."""
     name = definition.name
     if not _NAME.fullmatch(name):
-        raise EngineError(
+        raise UnmetError(
             f"The tool {name!r} cannot be offered: a name has 1 to 128 letters, digits, `_`, `-` and `.`."
         )
     try:
         schema = json.loads(definition.parameters)
     except ValueError as error:
-        raise EngineError(f"The tool {name!r} cannot be offered: its schema is not JSON: {error}.") from None
+        raise UnmetError(f"The tool {name!r} cannot be offered: its schema is not JSON: {error}.") from None
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-        raise EngineError(f"The tool {name!r} cannot be offered: its arguments must be an object.")
+        raise UnmetError(f"The tool {name!r} cannot be offered: its arguments must be an object.")
     return schema
 
 
 def tools_of(options: Options) -> tuple[Tool, ...]:
-    """All tools that are offered. Raises `EngineError` for those that cannot be, and for a wrong choice."""
+    """All tools that are offered. Raises `UnmetError` for those that cannot be, and for a wrong choice."""
     tools = tuple(map(Tool.of, options.tools))
     names = [tool.name for tool in tools]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise EngineError(f"Two tools are called {twice!r}: rename one of them.")
+        raise UnmetError(f"Two tools are called {twice!r}: rename one of them.")
     if options.tool_choice not in ("auto", "none", "required", *names):
         listed = ", ".join(names) or "none"
-        raise EngineError(f"The tool {options.tool_choice!r} is not offered. These are: {listed}.")
+        raise UnmetError(f"The tool {options.tool_choice!r} is not offered. These are: {listed}.")
     return tools
 
 
 def callable_of(options: Options) -> tuple[Tool, ...]:
-    """Those of the tools that this answer may call. Raises `EngineError`, see `tools_of`."""
+    """Those of the tools that this answer may call. Raises `UnmetError`, see `tools_of`."""
     tools = tools_of(options)
     if options.tool_choice in ("auto", "required"):
         return tools
@@ -138,7 +138,7 @@ class CallSyntax(Protocol):
         ...
 
     def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
-        """An expression of what comes behind the trigger. Raises `EngineError`, which names the tool."""
+        """An expression of what comes behind the trigger. Raises `UnmetError`, which names the tool."""
         ...
 
     def read(self, text: str, tools: Sequence[Tool]) -> list[Called]:
@@ -225,9 +225,9 @@ def repeated(first: str, following: str, most: int) -> str:
     return sequence(first, f"({following}){{0,{most - 1}}}" if most > 1 else "")
 
 
-def of_tool(tool: Tool, error: Exception) -> EngineError:
+def of_tool(tool: Tool, error: Exception) -> UnmetError:
     """What is wrong with a tool, which is named."""
-    return EngineError(f"The tool {tool.name!r} cannot be offered to this model: {error}")
+    return UnmetError(f"The tool {tool.name!r} cannot be offered to this model: {error}")
 
 
 def call_id(*of: object) -> str:

@@ -10,15 +10,19 @@ import json
 import math
 from typing import Any
 
+from samovar.errors import UnmetError
 from samovar.values.certainty import resolved
 
 MOST_DEEP = 20
 
 
 def least_json(schema: str) -> str:
-    """JSON of the schema, without white space between its parts."""
-    whole = json.loads(schema)
-    return json.dumps(_least(whole, whole, 0), ensure_ascii=False, separators=(",", ":"))
+    """JSON of the schema, without white space between its parts. Raises `UnmetError` for a wrong schema."""
+    try:
+        whole = json.loads(schema)
+        return json.dumps(_least(whole, whole, 0), ensure_ascii=False, separators=(",", ":"))
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise UnmetError(f"The schema cannot be enforced: {error!r}.") from error
 
 
 def _least(schema: Any, whole: Any, deep: int) -> Any:

@@ -31,7 +31,7 @@ from samovar.engines.least import least_json
 from samovar.engines.markers import Markers
 from samovar.engines.scripted_calls import prompt_text, reader_of, with_call
 from samovar.engines.scripted_words import vector_of, words
-from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.errors import ClosedError, ContextError, UnmetError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
 from samovar.values import Record
@@ -123,8 +123,9 @@ class ScriptedModel:
         said = text_of(text, options)
         if options.may_call and not said:
             return text
-        if options.schema is not None and not _is_json(said):
-            return text[: text.rindex(said)] + least_json(options.schema)
+        if options.schema is not None:
+            least = least_json(options.schema)
+            return text if _is_json(said) else text[: text.rindex(said)] + least
         if not options.choices or text in options.choices or (not said and text):
             return text
         choice = said if said in options.choices else options.choices[0]
@@ -187,6 +188,10 @@ class ScriptedModel:
         if hasattr(waiting, "__await__"):
             await waiting
 
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        self._check_open()
+        return len(words(prompt_text(messages, options)))
+
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         tokens = [words(prefix + text) for text in texts]
         self._check_texts(tokens)
@@ -203,7 +208,7 @@ class ScriptedModel:
         self._check_open()
         for number, some in enumerate(tokens, start=1):
             if not some:
-                raise EngineError(
+                raise UnmetError(
                     f"Text {number} is empty, and there is no word for an empty text. Leave it out."
                 )
         check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)

@@ -29,7 +29,9 @@
     │   ├── BudgetError         it does not fit the memory budget
     │   ├── ContextError        a prompt is longer than the context
     │   ├── EngineError         the engine refused or failed
-    │   │   └── PlatformError   this machine cannot run the engine
+    │   │   ├── UnmetError      what was asked for cannot be had from this model
+    │   │   ├── PlatformError   this machine cannot run the engine
+    │   │   └── EngineLostError the process that has the models ended
     │   └── ExecutorError       an executor that is not a local model failed
     │       ├── UnreachableError  nobody answers there, or the connection was cut
     │       ├── RateLimitError  too many requests in too short a time
@@ -62,6 +64,7 @@ from samovar.errors.models import BudgetError as BudgetError
 from samovar.errors.models import ContextError as ContextError
 from samovar.errors.models import DeclinedError as DeclinedError
 from samovar.errors.models import EngineError as EngineError
+from samovar.errors.models import EngineLostError as EngineLostError
 from samovar.errors.models import ExecutorError as ExecutorError
 from samovar.errors.models import ModelError as ModelError
 from samovar.errors.models import ModelFetchError as ModelFetchError
@@ -72,6 +75,7 @@ from samovar.errors.models import PlatformError as PlatformError
 from samovar.errors.models import ProtocolError as ProtocolError
 from samovar.errors.models import RateLimitError as RateLimitError
 from samovar.errors.models import SilentError as SilentError
+from samovar.errors.models import UnmetError as UnmetError
 from samovar.errors.models import UnreachableError as UnreachableError
 from samovar.errors.nearest import nearest as nearest
 from samovar.errors.nearest import same_look as same_look

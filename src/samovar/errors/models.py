@@ -83,9 +83,22 @@ class EngineError(ModelError):
     code = "engine"
 
 
+class UnmetError(EngineError):
+    """What was asked for cannot be had as it was asked: a form, a tool, a message that no template takes."""
+
+    code = "unmet"
+
+
 class PlatformError(EngineError):
     code = "platform"
     exit_status = 2
+
+
+class EngineLostError(EngineError):
+    """The process that has the models, or the way to it, ended while it was needed."""
+
+    code = "engine-lost"
+    retryable = True
 
 
 class ExecutorError(ModelError):

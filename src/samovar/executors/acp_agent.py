@@ -138,7 +138,7 @@ class Agent:
 
     def _error(self, code: int, error: Exception, data: object) -> ExecutorError:
         said = self.program.child.shown(f"{error}{f' ({data})' if data else ''}")
-        text, low = f"The program of {self._name!r} failed: {said}.", said.lower()
+        text, low = f"The program of {self._name!r} failed: {said.rstrip('.')}.", said.lower()
         if code == AUTH_REQUIRED or "authentication" in low or "api key" in low:
             return AuthError(f"{text} Log in with the program itself, once.", executor=self._name)
         if "rate limit" in low or "429" in low or "quota" in low:

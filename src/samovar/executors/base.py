@@ -77,6 +77,9 @@ class PromptRequest:
     history: tuple[Message, ...] = ()
     """What that conversation has said before, if the executor does not know it: of a run that continues in
     another process. It comes before `messages`."""
+    may_come_again: bool = False
+    """Once `session` is over, all of it may be sent again by someone who keeps no conversation: what was
+    evaluated for it is kept as long as there is room."""
     is_own: bool = False
     """`session` is a name that nobody wrote: the conversation of this visit alone."""
     is_from_server: bool = False
@@ -250,8 +253,20 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class Counter(Protocol):
+    """An executor that can count the tokens of a prompt without answering it, which not every one can."""
+
+    async def count(self, request: PromptRequest) -> int:
+        """The tokens of `history` and `messages` as the model would get them, tools included.
+
+        Nothing is evaluated. Raises a `ModelError` when it cannot be had.
+        """
+        ...
+
+
 class Executor(Protocol):
-    """Answers prompts. One that can also embed texts has what `Embedder` has."""
+    """Answers prompts. One that can also embed texts has what `Embedder` has, one that counts `Counter`."""
 
     name: str
     """How settings, workflows and prompts name it."""

@@ -27,6 +27,8 @@ from samovar.generation import FinishReason, PartKind, TextGenerated, TokenCount
 Unwrap = Callable[[object], str | None]
 """The answer's text, of the value that the program hands over; None if it is not there."""
 _NUMBER = re.compile(r"(\d[\d,]*)")
+_NO_CONNECTION = re.compile(r"API Error: (?:Unable to connect to API|Connection error)")
+"""How older versions, such as 2.1.197, say it: in their text alone."""
 
 
 class Hearing:
@@ -158,7 +160,8 @@ def cost_of(result: Mapping[str, Any], *, is_first: bool) -> float | None:
     if not isinstance(used, dict) or not used:
         return None
     costs = [_map(one) for one in used.values()]
-    if any(one.get("costBasis") == "unknown" or not _is_number(one.get("costUSD")) for one in costs):
+    # Older versions do not say what a cost is based on, and make one up for a model that they do not know.
+    if any(one.get("costBasis") in (None, "unknown") or not _is_number(one.get("costUSD")) for one in costs):
         return None
     return float(sum(one["costUSD"] for one in costs))
 
@@ -185,7 +188,7 @@ def error_of(result: Mapping[str, Any], name: str, shown: Callable[[str], str]) 
         return RateLimitError(_named(name, f"was asked too much: {text}"), executor=name)
     if kind == "overloaded_error" or (isinstance(status, int) and status >= 500):
         return OverloadedError(_named(name, f"has too much to do: {text}"), executor=name)
-    if str(result.get("api_error") or "").startswith("connection"):
+    if str(result.get("api_error") or "").startswith("connection") or _NO_CONNECTION.match(text):
         return UnreachableError(_named(name, f"reaches nobody: {text}"), executor=name)
     if subtype == "error_max_structured_output_retries":
         return ProtocolError(_named(name, "gave no answer of the form that it was asked for"), executor=name)

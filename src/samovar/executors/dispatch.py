@@ -18,6 +18,7 @@ from samovar.errors import BudgetError, ModelError, UsageError
 from samovar.executors.abilities import asked_for, cannot
 from samovar.executors.base import (
     Connection,
+    Counter,
     Embedder,
     EmbedRequest,
     Executor,
@@ -71,10 +72,16 @@ class Dispatcher:
             settings = self._parts.settings
             declared = declared_executor(name, settings)
             kind = member(name, settings)
-            parts = replace(self._parts, declared=declared, on_sent=partial(self._has_sent, name))
-            self._made[name] = kind.make(parts)
             self._uses[name] = ExecutorUse(
                 name=name, kind=declared.kind, where=kind.where(declared), is_remote=kind.is_remote(declared)
+            )
+            self._made[name] = kind.make(
+                replace(
+                    self._parts,
+                    declared=declared,
+                    on_sent=partial(self._has_sent, name),
+                    on_where=partial(self._is_answered, name),
+                )
             )
         return self._made[name]
 
@@ -88,6 +95,9 @@ class Dispatcher:
     def _has_sent(self, name: str, sent_bytes: int) -> None:
         use = self._uses[name]
         self._uses[name] = replace(use, sent_bytes=use.sent_bytes + sent_bytes)
+
+    def _is_answered(self, name: str, where: str) -> None:
+        self._uses[name] = replace(self._uses[name], where=where)
 
     def has_asked(self, name: str, reply: PromptReply | None) -> None:
         """A member was asked; None: it did not answer."""
@@ -113,6 +123,14 @@ class Dispatcher:
             )
             raise UsageError(f"The executor {name!r} cannot embed texts. There is: {able}.")
         return await executor.embed(request)
+
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`. Raises `UsageError` if the executor that it names cannot count."""
+        name = self.chosen(request)[0].name
+        executor = self.executor(name)
+        if not isinstance(executor, Counter):
+            raise UsageError(f"The executor {name!r} cannot count the tokens of a prompt.")
+        return await executor.count(request)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[DispatchingConnection]:

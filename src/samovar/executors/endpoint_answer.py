@@ -14,6 +14,7 @@ import anyio
 
 from samovar.engines.answer import Head, StopText, Tail
 from samovar.errors import SilentError
+from samovar.errors.durations import lasting
 from samovar.executors.base import OnPromptEvent
 from samovar.executors.endpoint import Endpoint
 from samovar.generation import FinishReason, MessagePart, Options, PartKind, TextGenerated, ToolCall
@@ -105,7 +106,7 @@ class Watch:
             raise TimeUp
         raise SilentError(
             f"The executor {self._endpoint.executor!r} ({self._endpoint.host}) said nothing for "
-            f"{self._silence_s:g} s, and was given up (silence_s of {self._endpoint.table}).",
+            f"{lasting(self._silence_s)}, and was given up (silence_s of {self._endpoint.table}).",
             executor=self._endpoint.executor,
         )
 

@@ -17,9 +17,17 @@ import anyio
 from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError, SamovarError
-from samovar.executors.base import EmbedRequest, ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.table import Locate, Parts
+from samovar.executors.base import (
+    EmbedRequest,
+    Executor,
+    ExecutorAbilities,
+    OnPromptEvent,
+    PromptReply,
+    PromptRequest,
+)
+from samovar.executors.table import HERE, Locate, Parts
 from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
+from samovar.serving.conversation import say
 from samovar.serving.embedding import embed
 from samovar.serving.session import LocalSession, Sessions
 from samovar.serving.turn import Turn
@@ -58,7 +66,7 @@ class LocalExecutor:
     @classmethod
     def where(cls, declared: DeclaredExecutor) -> str:
         """See `table.Member`."""
-        return "this process"
+        return HERE
 
     @classmethod
     def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
@@ -66,8 +74,10 @@ class LocalExecutor:
         return None
 
     @classmethod
-    def make(cls, parts: Parts) -> LocalExecutor:
+    def make(cls, parts: Parts) -> Executor:
         """See `table.Member`."""
+        if parts.local is not None:
+            return parts.local(parts)
         model = parts.declared.model or parts.settings.model
         return cls(parts.sessions, parts.locate, default_model=model, name=parts.declared.name)
 
@@ -83,6 +93,12 @@ class LocalExecutor:
         model = request.model or self._default_model
         spec = await self._locate(model, lambda done_bytes, total_bytes: None)
         return await embed(self._sessions.pool, spec, request.texts, prefix=request.prefix)
+
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`."""
+        spec = await self._locate(request.model or self._default_model, lambda done_bytes, total_bytes: None)
+        async with self._sessions.pool.lease(spec) as model:
+            return await model.count(say(request.history, request.messages), request.options)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[LocalConnection]:
@@ -149,6 +165,8 @@ class LocalConnection:
                 else:
                     session = self._sessions.open(spec, () if request.fork else request.history)
                 self._named[key] = session
+                if request.may_come_again:
+                    session.may_come_again()
                 yield session
 
     def _source(self, name: str, request: PromptRequest, spec: ModelSpec) -> LocalSession:

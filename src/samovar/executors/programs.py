@@ -17,6 +17,7 @@ import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ProtocolError, SamovarError, SilentError, UnreachableError, UsageError
+from samovar.errors.durations import lasting
 from samovar.executors.base import PromptRequest, Wish
 from samovar.generation import FinishReason, Message, Options
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
@@ -157,8 +158,8 @@ class AnsweringProgram:
     def silent(self) -> SilentError:
         """What is said of one that hangs."""
         return SilentError(
-            f"{self._named} said nothing for {self._declared.silence_s:g} s and was ended. If it may take "
-            f"longer: silence_s in {self._declared.table}.",
+            f"{self._named} said nothing for {lasting(self._declared.silence_s)} and was ended. If it may "
+            f"take longer: silence_s in {self._declared.table}.",
             executor=self._declared.name,
         )
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """The one whose prompts' models are loaded here."""
+HERE = "this process"
+"""Where that is, unless a daemon answers in its place."""
 LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
 """As it is if nothing is declared."""
 KINDS: Mapping[str, str] = {
@@ -44,6 +46,10 @@ def _nobody_counts(sent_bytes: int) -> None:
     return
 
 
+def _nobody_asks(where: str) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a member may be made of."""
@@ -56,6 +62,10 @@ class Parts:
     """What the settings say of this one."""
     on_sent: Callable[[int], None] = _nobody_counts
     """Called with the bytes that are about to be sent to whoever answers, where that is not this process."""
+    on_where: Callable[[str], None] = _nobody_asks
+    """Called with where prompts are answered, once that is known to be another place than its class says."""
+    local: Callable[[Parts], Executor] | None = None
+    """Makes what answers in place of models of this process; None: nothing does."""
 
 
 class Member(Protocol):

@@ -34,6 +34,7 @@ from samovar.journal.visit_parts import KeptEnd as KeptEnd
 from samovar.journal.visit_parts import KeptStep as KeptStep
 from samovar.journal.visit_parts import KeptVisit as KeptVisit
 from samovar.journal.visit_parts import LoadWait as LoadWait
+from samovar.journal.visit_parts import Performed as Performed
 from samovar.journal.visit_parts import VisitKey as VisitKey
 from samovar.journal.visit_parts import VisitOutcome as VisitOutcome
 

@@ -86,8 +86,11 @@ def is_there(file: Path) -> bool:
         raise reason(error, file) from error
 
 
-def connect_to_read(file: Path) -> sqlite3.Connection | None:
-    """A connection that cannot write; None if nothing was kept there yet. Raises `JournalError`."""
+def connect_to_read(file: Path, *, is_again: bool = False) -> sqlite3.Connection | None:
+    """A connection that cannot write; None if nothing was kept there yet. Raises `JournalError`.
+
+    `is_again`: one that writes has put right what it found.
+    """
     if not is_there(file):
         return None
     if not file.is_file():
@@ -101,15 +104,27 @@ def connect_to_read(file: Path) -> sqlite3.Connection | None:
         version = version_of(connection, str(file))
         if version == len(MIGRATIONS):
             return connection
-        if version:  # of an earlier version: brought to today's by a connection that writes
+        if not version:
             connection.close()
-            connect(file).close()
-            return connect_to_read(file)
+            return None
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if is_again or not is_unfinished(error):
+            raise reason(error, file) from error
     except (JournalError, sqlite3.Error) as error:
         connection.close()
         raise reason(error, file) from error
-    connection.close()
-    return None
+    else:
+        connection.close()
+    # Of an earlier version, or left in the midst of a transaction by a process that was killed: a connection
+    # that writes brings it to today's schema, or undoes what was not finished.
+    connect(file).close()
+    return connect_to_read(file, is_again=True)
+
+
+def is_unfinished(error: sqlite3.Error) -> bool:
+    """A process was killed while it wrote, and a connection that only reads may not put that right."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY
 
 
 @contextmanager

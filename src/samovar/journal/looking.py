@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samovar.journal.connecting import reason
+from samovar.errors import JournalError
+from samovar.journal.connecting import is_unfinished, reason
 from samovar.journal.schema import MIGRATIONS, version_of
 
 CHECK_S = 3.0
@@ -50,6 +51,13 @@ def look(file: Path, *, check_s: float = CHECK_S) -> JournalLook:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as connection:
             return _look(connection, file, check_s)
+    except sqlite3.OperationalError as error:
+        if is_unfinished(error):
+            raise JournalError(
+                f"The journal {file} was being written when a process was killed. The next command that uses "
+                "it, such as `samovar runs`, puts that right."
+            ) from error
+        raise reason(error, file) from error
     except (OSError, sqlite3.Error) as error:
         raise reason(error, file) from error
 

@@ -7,7 +7,7 @@ before anyone is asked, so that any process can answer it, also when none drives
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from samovar.journal.visit_parts import VisitKey
@@ -30,6 +30,16 @@ class KeptQuestion:
     """Seconds since 1970, as `until_s`."""
     until_s: float | None = None
     """When it is too late to answer; None: never."""
+    number: int = 0
+    """Which question of its run it is, from 1, as the journal counts; 0: it is not kept yet."""
+
+    def is_late(self, now_s: float) -> bool:
+        """It is too late to answer."""
+        return self.until_s is not None and self.until_s <= now_s
+
+    def is_like(self, other: KeptQuestion) -> bool:
+        """It asks the same, at whatever time."""
+        return replace(self, asked_at=0.0, until_s=None) == replace(other, asked_at=0.0, until_s=None)
 
     @property
     def text(self) -> str:
@@ -63,9 +73,15 @@ class People(Protocol):
         """Those without an answer, of one run or of all that are not over, the oldest first."""
         ...
 
+    def asked(self, run: str) -> Sequence[KeptQuestion]:
+        """All that a run has asked so far, in their order, answered or not."""
+        ...
+
     def answer(self, question: KeptQuestion, text: str) -> bool:
-        """Keeps an answer; False if the question has one by now, or its visit is over. Raises
-        `JournalError`."""
+        """Keeps an answer; False if the question has one by now, or its visit is over, or asks another one.
+
+        Raises `JournalError`.
+        """
         ...
 
     def is_taken(self, question: KeptQuestion) -> bool:

@@ -118,6 +118,16 @@ INSERT INTO body (digest, body) SELECT digest, body FROM text;
 DROP TABLE text;
 ALTER TABLE body RENAME TO text;
 """
+VERSION_8 = """
+ALTER TABLE question ADD COLUMN number INTEGER NOT NULL DEFAULT 0;  -- in the run, as asked, from 1
+UPDATE question SET number = (
+    SELECT count(*) FROM question AS other JOIN visit AS before USING (run, path, line, nth)
+    WHERE other.run = question.run AND before.number <= (
+        SELECT visit.number FROM visit WHERE visit.run = question.run AND visit.path = question.path
+        AND visit.line = question.line AND visit.nth = question.nth
+    )
+);
+"""
 APPLICATION = 0x53414D4F
 """`PRAGMA application_id` of a journal: "SAMO". A database of another program has another one, or none."""
 MIGRATIONS: Sequence[str] = (
@@ -128,6 +138,7 @@ MIGRATIONS: Sequence[str] = (
     VERSION_5,
     VERSION_6,
     rows.TABLE,
+    VERSION_8,
 )
 """Each leads from the schema of its number, from 0 on, to the next."""
 

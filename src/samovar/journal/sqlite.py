@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from samovar.background import beside
 from samovar.errors import CalledOffError, JournalError, LeaseError, NotFoundError
+from samovar.errors.durations import lasting
 from samovar.journal.base import (
     ForkEnds,
     Intent,
@@ -140,7 +141,7 @@ class SqliteJournal:
             if holder is not None and until_s > now_s:
                 raise LeaseError(
                     f"Run {run} is driven by another process ({holder}). It can be taken over in "
-                    f"{until_s - now_s:.0f} s if that process has ended.",
+                    f"{lasting(until_s - now_s)} if that process has ended.",
                     until_s=until_s,
                 )
             connection.execute(

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,18 +92,30 @@ class SqliteAsked:
     async def ask(self, question: KeptQuestion) -> str | None:
         if (answer := self._answers.pop(question.key, None)) is not None:
             return answer
-        asked = to_json(question)
 
         def insert(connection: Any) -> None:
             self._check(connection)
             connection.execute(
-                "INSERT INTO question (run, path, line, nth, asked) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET asked = excluded.asked, answer = NULL",
-                (*_of(self._number, question.key), asked),
+                "INSERT INTO question (run, path, line, nth, asked, number) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET asked = excluded.asked, answer = NULL, number = excluded.number",
+                (*_of(self._number, question.key), to_json(question), self._numbered(connection, question)),
             )
 
         await self._writer.write(insert)
         return None
+
+    def _numbered(self, connection: Any, question: KeptQuestion) -> int:
+        """The number of a question: its own, if a process that goes on with the run asks it again."""
+        row = connection.execute(
+            f"SELECT asked, number FROM question WHERE {_KEY} AND answer IS NULL",
+            _of(self._number, question.key),
+        ).fetchone()
+        if row is not None and from_json(row[0]).is_like(question):
+            return int(row[1])
+        [(last,)] = connection.execute(
+            "SELECT coalesce(max(number), 0) FROM question WHERE run = ?", (self._number,)
+        ).fetchall()
+        return int(last) + 1
 
     async def answered(self, key: VisitKey) -> str:
         def look(connection: Any) -> str | None:
@@ -140,20 +153,25 @@ class SqlitePeople:
 
     def questions(self, run: str | None = None) -> Sequence[KeptQuestion]:
         of_run = "" if run is None else " AND run.id = ?"
+        found = self._found(f"{_OPEN}{of_run}", () if run is None else (run,))
+        return sorted(found, key=lambda one: one.asked_at)
+
+    def asked(self, run: str) -> Sequence[KeptQuestion]:
+        found = self._found("FROM question JOIN run ON run.number = question.run WHERE run.id = ?", (run,))
+        return sorted(found, key=lambda one: one.number)
+
+    def _found(self, where: str, values: Sequence[str]) -> Sequence[KeptQuestion]:
         with reading(self._file) as connection:
             if connection is None:
                 return ()
-            rows = connection.execute(f"SELECT asked {_OPEN}{of_run}", () if run is None else (run,))
-            found = [from_json(row[0]) for row in rows.fetchall()]
-        return sorted(found, key=lambda one: one.asked_at)
+            rows = connection.execute(f"SELECT asked, question.number {where}", values).fetchall()
+        return [replace(from_json(asked), number=number) for asked, number in rows]
 
     def answer(self, question: KeptQuestion, text: str) -> bool:
         def update(connection: Any) -> bool:
             [row] = _rows(connection, question.run)
             is_open = connection.execute(
-                f"SELECT 1 {_OPEN} AND question.run = ? AND question.path = ? AND question.line = ? "
-                "AND question.nth = ?",
-                _of(row[0], question.key),
+                f"SELECT 1 {_OPEN} AND question.run = ? AND question.number = ?", (row[0], question.number)
             ).fetchone()
             if is_open is None:
                 return False

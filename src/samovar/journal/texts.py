@@ -40,13 +40,20 @@ class Cut:
 def cut(value: object) -> Cut:
     """A value without its long texts, and these. Raises `JournalError` for one that cannot be kept."""
     apart: dict[str, str] = {}
+    known: dict[str, str] = {}
+    """By text: what a command wrote is in several variables."""
 
     def keep(body: str) -> str:
         digest = hashlib.sha256(body.encode("ascii")).hexdigest()
         apart[digest] = body
         return digest
 
-    inline = to_json(value, lambda text: keep(written(text)))
+    def keep_text(text: str) -> str:
+        if text not in known:
+            known[text] = keep(written(text))
+        return known[text]
+
+    inline = to_json(value, keep_text)
     if len(inline) <= SHORT_CHARS:
         return Cut(inline=inline, digest=None, apart=apart)
     return Cut(inline=None, digest=keep(inline), apart=apart)

@@ -89,6 +89,22 @@ class LoadWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """Something that a visit did outside of the run, or looked at there, with the values that it had."""
+
+    kind: str
+    """`command`, `write`, `append`, `read`, `find`, `wait`, `question`; `call`: of a tool by a program."""
+    what: str
+    """The command, the path as written, the pattern, the duration, the question, or the name of the tool."""
+    folder: str = ""
+    """Where a command was run."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the state gave to a command."""
+    text: str | None = None
+    """What a command read from its standard input, what a file was to hold, or the arguments of a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStep:
     """A transition that was taken."""
 
@@ -156,6 +172,8 @@ class VisitOutcome:
     memory_bytes: int | None = None
     """Resident bytes of the process when it ended; None: not measured."""
     loads: tuple[LoadWait, ...] = ()
+    performed: tuple[Performed, ...] = ()
+    """In the order in which it was begun; of a prompt also what tools did by way of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

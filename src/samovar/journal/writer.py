@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -185,19 +186,26 @@ class Writer:
     def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
         results: list[tuple[_Waiting, object]] = []
         is_synced = self._has_no_log or any(one.is_synced for one in together)
+        at = together[0]
         try:
             with _transaction(connection, is_synced=is_synced):
-                for one in together:
+                for at in together:
                     try:
-                        results.append((one, one.write(connection)))
+                        results.append((at, at.write(connection)))
                     except SamovarError as error:  # its own, before it wrote: the others are written
-                        one.tell(None, error)
-        except BaseException as error:  # handed on: to each that waits
+                        at.tell(None, error)
+        except (sqlite3.Error, OSError, JournalError) as error:  # handed on: to each that waits
             for one in together:
                 one.tell(None, reason(error, self.file))
-            return
-        for one, result in results:
-            one.tell(result, None)
+        except (
+            BaseException
+        ) as error:  # a defect of one of them, which is told as it is: the others have none
+            at.tell(None, error)
+            if others := [one for one in together if not one.is_told]:
+                self._write_all(connection, others)
+        else:
+            for one, result in results:
+                one.tell(result, None)
 
 
 @contextlib.contextmanager

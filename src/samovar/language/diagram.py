@@ -7,7 +7,7 @@ imports only errors.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from samovar.errors import Fault, Place
 
@@ -56,6 +56,15 @@ class Edge:
     scope: Scope | None = None
 
 
+class Mention(NamedTuple):
+    """Where a state is named in a diagram's text."""
+
+    name: str
+    place: Place
+    chars: int
+    """That the name takes there, the blanks within it as they are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagram:
     """What a state diagram says."""
@@ -66,4 +75,8 @@ class Diagram:
     """Errors: with one, what else is known of the diagram may be incomplete."""
     hints: tuple[Fault, ...] = ()
     """What Mermaid refuses or reads otherwise, and what has no meaning here."""
+    mentions: tuple[Mention, ...] = ()
+    """Every one, in no order."""
+    breaks: tuple[Place, ...] = ()
+    """Each `;` between two statements."""
     place: Place

@@ -62,6 +62,8 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
         edges=tuple(reader.edges) if reader else (),
         faults=tuple(faults.errors),
         hints=() if faults.errors else tuple(faults.hints),
+        mentions=tuple(reader.mentions) if reader else (),
+        breaks=tuple(reader.breaks) if reader else (),
         place=begin,
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from samovar.errors import Place
 from samovar.language import explaining, mermaid_hints, spelling
-from samovar.language.diagram import Edge, Node, Scope
+from samovar.language.diagram import Edge, Mention, Node, Scope
 from samovar.language.diagram_faults import DiagramFaults
 from samovar.language.grammar import CompositeStatement, EdgeStatement, StateStatement
 
@@ -31,6 +31,8 @@ _COMMENT = re.compile(
 )
 """Quoted text, and comments, within a label."""
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
+_STYLED = re.compile(r"(?:class|style|click)\s+(\w+(?:\s*,\s*\w+)*)", re.I)
+"""What only changes how states look, with their names."""
 
 
 class StatementReader:
@@ -41,6 +43,8 @@ class StatementReader:
         self.lines, self.faults = lines, faults
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
+        self.mentions: list[Mention] = []
+        self.breaks: list[Place] = []
 
     def read(self, statements: Sequence[Any]) -> None:
         """Reads all statements of a diagram, as `grammar` gives them."""
@@ -75,14 +79,24 @@ class StatementReader:
         elif token.type == "SLASHES":
             self.faults.add(spelling.comment(place, token))
         elif token.type == "SEMICOLON":
+            self.breaks.append(place)
             self.faults.add(spelling.semicolon(place, self.lines[place.line - self.faults.first_line]))
-        elif token.type == "LOOKS" and scope is not None and (hint := mermaid_hints.composite_hint(token)):
-            self.faults.hint("mermaid-name", hint, place)
+        elif token.type == "LOOKS":
+            self._styled(token)
+            if scope is not None and (hint := mermaid_hints.composite_hint(token)):
+                self.faults.hint("mermaid-name", hint, place)
         elif note := _NOTE.match(token):
             self._node(note[1], place, scope, depth)
+            self.mentions.append(Mention(note[1], self.faults.place(token, note.start(1)), len(note[1])))
             if hint := mermaid_hints.note_hint(token, note.end()):
                 self.faults.hint("mermaid-text", hint, place)
         return scope
+
+    def _styled(self, token: Token) -> None:
+        if found := _STYLED.match(token):
+            for name in re.finditer(r"\w+", found[1]):
+                place = self.faults.place(token, found.start(1) + name.start())
+                self.mentions.append(Mention(name[0], place, len(name[0])))
 
     def _node(self, name: str, place: Place, scope: Scope | None, depth: int) -> str:
         """Notes a mention of a state."""
@@ -104,18 +118,19 @@ class StatementReader:
         if token.type == "ENDPOINT":
             return None
         name: str = token.value
+        place, chars = self.faults.place(token), len(name)
         if hint := mermaid_hints.keyword_hint(name):
-            self.faults.hint("mermaid-name", hint, self.faults.place(token))
-        if name in self.nodes and scope is self.nodes[name].scope:
-            return name
-        place = self.faults.place(token)
+            self.faults.hint("mermaid-name", hint, place)
         if not name.isalnum():
             name = " ".join(name.split())
-            if name not in self.nodes:
-                if wrong := explaining.no_name(name):
-                    self.faults.report("diagram-syntax", wrong, place)
-                if " " in name or "-" in name:
-                    self.faults.hint("mermaid-name", mermaid_hints.name_hint(name), place)
+        self.mentions.append(Mention(name, place, chars))
+        if name in self.nodes and scope is self.nodes[name].scope:
+            return name
+        if not name.isalnum() and name not in self.nodes:
+            if wrong := explaining.no_name(name):
+                self.faults.report("diagram-syntax", wrong, place)
+            if " " in name or "-" in name:
+                self.faults.hint("mermaid-name", mermaid_hints.name_hint(name), place)
         return self._node(name, place, scope, depth)
 
     def _text(self, token: Token) -> tuple[str, Place]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -47,22 +48,41 @@ def _end(there: dict[str, set[str]]) -> None:
 
 
 def _kill_marked(marks: set[bytes]) -> int:
-    """How many there were. None where the system does not show the environment of a process."""
+    """How many there were."""
     found = 0
-    try:
-        numbers = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    except OSError:
-        return 0
-    for number in numbers:
+    for number in marked(marks) if os.path.isdir("/proc/self") else marked_by_ps(marks):
         try:
-            with open(f"/proc/{number}/environ", "rb") as file:
-                is_marked = not marks.isdisjoint(file.read().split(b"\0"))
-            if is_marked and number != os.getpid():
-                os.kill(number, signal.SIGKILL)
-                found += 1
+            os.kill(number, signal.SIGKILL)
+            found += 1
         except OSError:  # of another user, or gone
             continue
     return found
+
+
+def marked(marks: set[bytes]) -> list[int]:
+    """The processes with a mark in their environment, this one left out."""
+    found = []
+    for number in [int(name) for name in os.listdir("/proc") if name.isdecimal()]:
+        try:
+            with open(f"/proc/{number}/environ", "rb") as file:
+                is_marked = not marks.isdisjoint(file.read().split(b"\0"))
+        except OSError:
+            continue
+        if is_marked and number != os.getpid():
+            found.append(number)
+    return found
+
+
+def marked_by_ps(marks: set[bytes]) -> list[int]:
+    """The same without `/proc`, as on macOS, which does not show the environment of its own programs."""
+    words = ["ps", "axeww", "-o", "pid=", "-o", "command="]
+    try:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as ps:
+            lines, own = ps.communicate()[0].splitlines(), (os.getpid(), ps.pid)
+    except OSError:
+        return []
+    held = [line.split(None, 1)[0] for line in lines if not marks.isdisjoint(line.split())]
+    return [number for number in map(int, held) if number not in own]
 
 
 if __name__ == "__main__":

@@ -45,6 +45,16 @@ def state_folder() -> Path | None:
     return _of_user("user_state_path")
 
 
+def serve_folder() -> Path | None:
+    """Where a daemon has its socket, its lock and its token; None for a user without a home folder."""
+    folder = state_folder()
+    return None if folder is None else folder / "serve"
+
+
+SOCKET = "samovar.sock"
+"""The name of the daemon's socket in that folder."""
+
+
 def _of_user(kind: str) -> Path | None:
     import platformdirs
 

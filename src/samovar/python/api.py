@@ -235,7 +235,7 @@ class Samovar:
             is_named=any(one is workflow for one in self._named),
             ask=given.get("ask"),
             needs_models=not self._is_scripted,
-            budget=self._app.pool.budget_bytes,
+            budget=self._app.room_bytes,
         )
 
     def _runner(self, given: RunOptions, settings: RunnerSettings) -> Runner:

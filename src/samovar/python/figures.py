@@ -68,7 +68,7 @@ def report_object(run: Run, figures: Figures | None, *, with_values: bool = True
         counts = [use.tokens for use in figures.models]
         counts += [use.tokens for use in figures.executors if use.kind != LOCAL]
         wire["tokens"] = tokens_to_wire(sum(counts, TokenCounts()))
-    wire["models"] = [_model_object(use) for use in figures.models]
+    wire["models"] = [model_object(use) for use in figures.models]
     wire["sessions"] = {"opened": figures.sessions.opened, "closed": figures.sessions.closed}
     wire["memory"] = asdict(figures.memory)
     wire["executors"] = [_executor_object(use) for use in figures.executors]
@@ -89,7 +89,8 @@ def _executor_object(use: ExecutorUse) -> dict[str, Any]:
     }
 
 
-def _model_object(use: ModelUse) -> dict[str, Any]:
+def model_object(use: ModelUse) -> dict[str, Any]:
+    """One model as `--json` has it."""
     statistics = use.statistics
     return {
         "ref": use.reference,

@@ -41,4 +41,5 @@ class OpenSettings(TypedDict, total=False):
     journal_bytes: int | str
     wait: bool
     environment: Sequence[str]
+    daemon: Literal["auto", "off"]
     offline: bool

@@ -16,6 +16,7 @@ from samovar.app import open_app, open_library
 from samovar.config import settings_known
 from samovar.engines.scripted import Script
 from samovar.errors import UsageError
+from samovar.executors.finding import find_daemon
 from samovar.folders import current_folder
 from samovar.projects.opening import uncounted
 from samovar.python.api import Samovar
@@ -63,7 +64,10 @@ async def _opened(
 ) -> AsyncIterator[Samovar]:
     start = home_of("samovar.open()", folder)
     library = open_library(start or current_folder(), is_current=start is None)
-    async with open_app(settings_at(start, settings, trusts=trusts), library, script=script) as app:
+    known = settings_at(start, settings, trusts=trusts)
+    if script is None and (line := find_daemon(known)[1]) is not None:
+        _log.warning(line)
+    async with open_app(known, library, script=script) as app:
         for one in () if trusts else uncounted(settings_known(), start):
             _log.warning(one.line)
         samovar = Samovar(app, start=start, is_scripted=script is not None, trusts=trusts)

@@ -50,9 +50,12 @@ class Deciding:
     """What came back was of that one time: not of what is only computed."""
     is_decided: bool = False
     """It wanted something."""
+    wanted: object = None
+    """What that was, if the visit is only asked: an intent, a question or a request; None: not known."""
 
     def of_effect(self, intent: OutsideIntent[object]) -> None:
         """It wants this. Raises `FoundOut`."""
+        self._note(intent)
         if isinstance(intent, RunsCommand):
             self._decide(lambda: _of_command(intent), touches=True)
         elif isinstance(intent, WritesFile):
@@ -66,6 +69,7 @@ class Deciding:
         if question is None:
             self._decide(None)
             return
+        self._note(question)
         what = (question.kind, question.parts, question.choices, question.default)
         self._decide(lambda: ("ask", what, self.strand.done))
 
@@ -73,6 +77,7 @@ class Deciding:
         """It asks a model. `said`: names what its conversation has said before."""
         if self.is_decided:
             return
+        self._note(request)
         try:
             executors = chosen_executors(request.executor or self.settings.executor, self.settings)
         except SamovarError:  # it is raised again, when it is performed
@@ -100,6 +105,10 @@ class Deciding:
         self.has_stamp = False
         read = {name: variables[name] for name in action.names if name in variables}
         self._decide(lambda: ("set", texts, read))
+
+    def _note(self, wanted: object) -> None:
+        if self.only_asks and not self.is_decided:
+            self.wanted = wanted
 
     def _decide(self, what: Callable[[], object] | None, *, touches: bool = False) -> None:
         if self.is_decided:

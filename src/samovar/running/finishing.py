@@ -13,6 +13,7 @@ import anyio
 
 from samovar.actions.clock import Clock
 from samovar.errors import SamovarError
+from samovar.errors.durations import lasting
 from samovar.events import Ending, RunError
 from samovar.expressions.absent import declared
 from samovar.language.workflow import State
@@ -76,7 +77,7 @@ async def _perform(frame: Frame, end: End, perform: Perform, recorder: Recorder,
                 own.strand = replace(own.strand, is_at_cancel=end.ending is Ending.CANCELLED)
                 error = await perform(own, state)
             if limit.cancelled_caught:
-                message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` allows more)."
+                message = f"It took longer than {lasting(MOST_S)} and was stopped (`timeout=` allows more)."
                 error = RunError(code="timeout", message=message)
         except AbortedError as aborted:
             error = aborted.error

@@ -16,6 +16,7 @@ from samovar.events import RunStarted
 from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin
 from samovar.journal.outlined import outlined_head
 from samovar.journal.row_key import RowKey
+from samovar.running.foreseeing import Foresight
 from samovar.running.prepared import Prepared
 from samovar.running.references import References
 from samovar.running.run import Run
@@ -49,6 +50,8 @@ class Keeping:
     """Where a new run takes outcomes from."""
     is_outline: bool = False
     """Only the outline of the run is kept."""
+    foresight: Foresight | None = None
+    """The run is not kept and performs nothing: this gets how far it comes."""
     lose: Callable[[JournalError], None] | None = None
     """Told once, with the reason, if the run cannot be kept (any more), and goes on all the same. None: it
     fails then."""
@@ -83,6 +86,9 @@ async def kept_run(
         given=keeping.given,
         origin=keeping.origin,
     )
+    if keeping.foresight is not None:
+        yield keeping.foresight.begin(head)
+        return
     if keeping.is_outline:
         head = outlined_head(head)
     async with AsyncExitStack() as stack:

@@ -17,6 +17,7 @@ from samovar.journal.base import (
     KeptEnd,
     KeptStep,
     KeptVisit,
+    Performed,
     RunHead,
     RunStatus,
     RunSummary,
@@ -98,7 +99,6 @@ def _step(one: KeptStep) -> Object:
 def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Object:
     """One visit. `run`: how the run is, which says what a visit without an outcome is."""
     outcome, intent = one.outcome, one.intent
-    begun = "running" if run is RunStatus.RUNNING else "interrupted"
     wire: Object = {
         "number": intent.number,
         "path": intent.key.path,
@@ -106,12 +106,19 @@ def visit_to_wire(one: KeptVisit, run: RunStatus = RunStatus.INTERRUPTED) -> Obj
         "visit": intent.key.nth,
         "verb": intent.verb,
         "entered_at": intent.entered_at,
-        "status": begun if outcome is None else _status(outcome),
+        "status": _begun(run) if outcome is None else _status(outcome),
     }
     if outcome is None:
         return wire
     told = _outcome(outcome)
     return wire | (named(told) if outcome.is_concealed else told)
+
+
+def _begun(run: RunStatus) -> str:
+    """How a visit is that has begun, and of which nothing else is known."""
+    if run in (RunStatus.RUNNING, RunStatus.WAITING):
+        return str(run)
+    return "cancelled" if run.is_over and run is not RunStatus.UNKEPT else "interrupted"
 
 
 def visit_key(one: Mapping[str, Any]) -> VisitKey:
@@ -130,6 +137,10 @@ def _outcome(outcome: VisitOutcome) -> Object:
         "memory_bytes": outcome.memory_bytes,
         "loads": [{"model": one.model, "duration_s": one.duration_s} for one in outcome.loads],
     }
+    if outcome.performed:
+        wire["performed"] = [_performed(one) for one in outcome.performed]
+    if outcome.origin is not None:
+        wire["taken_from"] = outcome.origin
     if outcome.value is not NOTHING:
         wire["value"] = plain(outcome.value)
     if outcome.error is not None:
@@ -146,6 +157,17 @@ def _outcome(outcome: VisitOutcome) -> Object:
             "options": given_options_to_wire(figures.options),
             "cost": figures.cost,
         }
+    return wire
+
+
+def _performed(one: Performed) -> Object:
+    wire: Object = {"kind": one.kind, "what": one.what}
+    if one.folder:
+        wire["folder"] = one.folder
+    if one.environment:
+        wire["environment"] = dict(one.environment)
+    if one.text is not None:
+        wire["text"] = one.text
     return wire
 
 

@@ -16,6 +16,7 @@ import anyio
 
 from samovar.actions.base import Outcome
 from samovar.errors import ActionError, Place, TimedOutError, TooLargeError
+from samovar.errors.durations import lasting
 from samovar.events import Ending, RunError
 from samovar.expressions.absent import declared
 from samovar.language.parameters import bind
@@ -250,10 +251,11 @@ class Loop:
                     if past.spending is not frame.spending:
                         raise
                     end = End(ending=Ending.LIMITED, error=RunError.of(past))
-            if limit.cancelled_caught:
-                raise TimedOutError(f"{named} took longer than its limit of {own_s:g} s.", place=child.place)
-        if timeout.cancelled_caught:
-            raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
+            if own_s is not None and limit.cancelled_caught:
+                message = f"{named} took longer than its limit of {lasting(own_s)}."
+                raise TimedOutError(message, place=child.place)
+        if child.timeout_s is not None and timeout.cancelled_caught:
+            raise TimedOutError(f"{named} took longer than {lasting(child.timeout_s)}.", place=child.place)
         return end
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:

@@ -6,6 +6,7 @@ taken costs this run nothing, and is named by the time that it was performed, in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -141,14 +142,16 @@ class RunAgain:
     ) -> None:
         """`run`: the id of the earlier one. `own`: what this run has already."""
         self.run = run
-        self._taken = {one.outcome.stamp for one in own if one.outcome and one.outcome.origin}
-        self._by_inputs: dict[str, list[KeptVisit]] = {}
+        taken = {one.outcome.stamp for one in own if one.outcome and one.outcome.origin}
+        self._by_inputs: dict[str, _Alike] = {}
         self._moments: dict[VisitKey, float] = {}
         for one in kept:
             self._moments[one.intent.key] = one.intent.entered_at
             outcome = one.outcome
-            if outcome and outcome.inputs and (is_complete or outcome.error is None):
-                self._by_inputs.setdefault(outcome.inputs, []).append(one)
+            if outcome is None or not outcome.inputs or outcome.stamp in taken:
+                continue
+            if is_complete or outcome.error is None:
+                self._by_inputs.setdefault(outcome.inputs, _Alike()).add(one)
 
     def arrive(self, frame: Frame, key: VisitKey) -> None:
         return
@@ -169,19 +172,30 @@ class RunAgain:
         return ()
 
     def by_inputs(self, key: VisitKey, inputs: str) -> KeptVisit | None:
-        there = [one for one in self._by_inputs.get(inputs, ()) if _stamp(one) not in self._taken]
-        if not there:
-            return None
-        found = next((one for one in there if one.intent.key == key), there[0])
-        self._taken.add(_stamp(found))
-        return found
+        alike = self._by_inputs.get(inputs)
+        return None if alike is None else alike.take(key)
 
     def moment(self, key: VisitKey) -> float | None:
         return self._moments.get(key)
 
 
-def _stamp(one: KeptVisit) -> str:
-    return one.outcome.stamp if one.outcome else ""
+class _Alike:
+    """Visits that were performed with the same, in their order. Mutable: those that nobody took yet."""
+
+    def __init__(self) -> None:
+        self._left: dict[VisitKey, KeptVisit] = {}
+        self._order: deque[VisitKey] = deque()
+
+    def add(self, one: KeptVisit) -> None:
+        self._left[one.intent.key] = one
+        self._order.append(one.intent.key)
+
+    def take(self, key: VisitKey) -> KeptVisit | None:
+        """The visit of this key, or else the first that is left; each once."""
+        found = self._left.pop(key, None)
+        while found is None and self._order:
+            found = self._left.pop(self._order.popleft(), None)
+        return found
 
 
 def earlier_of(journal: Journal | None, run: KeptRun | None) -> Earlier | None:

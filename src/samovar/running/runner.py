@@ -19,6 +19,7 @@ from samovar.actions.outside import Outside
 from samovar.actions.reached import Servers
 from samovar.config.known_keys import keys_of
 from samovar.errors import CalledOffError, SamovarError
+from samovar.errors.durations import lasting
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.journal.base import KeptRun, RunStatus
@@ -185,6 +186,7 @@ class _Driven:
             conversations=Conversations(journal.kept if journal else ()),
             resident_bytes=self.keeping.resident_bytes if self.keeping else _unmeasured,
             uncertain=self.keeping.uncertain if self.keeping else Decisions(),
+            foresight=self.keeping.foresight if self.keeping else None,
             waiting=Waiting(journal, parks=self.settings.waits),
         )
 
@@ -201,13 +203,13 @@ class _Driven:
         try:
             with self.outside.clock.move_on_after(left_s) as limit:
                 end = await loop.drive(frame)
-            if not limit.cancelled_caught:
+            if self.limits.duration_s is None or not limit.cancelled_caught:
                 return end
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:
             return End(ending=Ending.LIMITED, error=RunError.of(error))
-        message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
+        message = f"The run took longer than {lasting(self.limits.duration_s)} (limits: duration)."
         return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
 
     async def _keep_end(self, journal: KeptRun, end: End, frame: Frame, references: References) -> None:

@@ -19,6 +19,7 @@ from samovar.executors.base import Connection
 from samovar.journal.base import KeptRun
 from samovar.library import Library
 from samovar.running.conversations import Conversations
+from samovar.running.foreseeing import Foresight
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.origins import Earlier
@@ -68,6 +69,8 @@ class Services:
     """Fills texts and evaluates expressions."""
     journal: KeptRun | None = None
     """Where the run is kept."""
+    foresight: Foresight | None = None
+    """Nothing is performed: this gets what would be."""
     earlier: Earlier | None = None
     """What it takes from an earlier one."""
     conversations: Conversations = field(default_factory=Conversations)

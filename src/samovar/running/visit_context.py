@@ -28,7 +28,7 @@ from samovar.generation import (
     ToolCalled,
     ToolFinished,
 )
-from samovar.journal.base import Exchange, LoadWait
+from samovar.journal.base import Exchange, LoadWait, Performed
 from samovar.journal.inputs import digest_of
 from samovar.journal.kill_points import KillPoint, reach
 from samovar.running.conversations import answered
@@ -246,6 +246,8 @@ class VisitContext(VisitEffects):
         if isinstance(event, ModelLoading):
             now_s = self.services.time_s()
             self.loads.setdefault(event.model, [now_s, now_s])[1] = now_s
+        if isinstance(event, ToolCalled) and self._is_noted:  # by a program that answers, and uses its own
+            self.performed.append(Performed(kind="call", what=event.name, text=event.arguments))
         if isinstance(event, TextGenerated):
             reach(KillPoint.MID_GENERATION)
         self.services.tell(replace(event, visit=self.number))

@@ -6,7 +6,7 @@ and what asks people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from samovar.actions.base import Action
@@ -25,11 +25,12 @@ from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import Asking, Question, Reply
 from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError
-from samovar.journal.base import VisitKey
+from samovar.journal.base import Performed, VisitKey
 from samovar.language.workflow import State
 from samovar.running.asking import ask_person, question_of
 from samovar.running.deciding import Deciding
 from samovar.running.frame import Frame
+from samovar.running.performing import performed_by
 from samovar.running.services import Services
 from samovar.running.waiting import AskedBy
 from samovar.values import positive_duration_s
@@ -52,6 +53,14 @@ class VisitEffects:
     """Finds out what the visit is performed with."""
     since_s: float | None = None
     """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
+
+    performed: list[Performed] = field(default_factory=list)
+    """What it did outside of the run, for the journal."""
+
+    @property
+    def _is_noted(self) -> bool:
+        journal = self.services.journal
+        return journal is not None and not journal.head.is_outline
 
     @property
     def _at(self) -> VisitOf:
@@ -83,6 +92,8 @@ class VisitEffects:
 
     async def _effect(self, intent: OutsideIntent[T]) -> T:
         self.deciding.of_effect(intent)
+        if self._is_noted and (found := performed_by(intent)) is not None:
+            self.performed.append(found)
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
@@ -91,6 +102,8 @@ class VisitEffects:
         by = self._asks(asking)
         is_given = services.answers.has(path) or (services.yes and asking.is_approval)
         is_given = is_given and not asking.is_from_server
+        if self._is_noted and asking.kind != "tool":
+            self.performed.append(Performed(kind="question", what=question.text))
         self.deciding.of_question(question if by is not None and not is_given else None)
         return await ask_person(services, question, self._ask_person, by)
 
@@ -118,7 +131,10 @@ class VisitEffects:
         return max(0.0, self.services.outside.clock.now_s() - self.since_s)
 
     async def sleep(self, duration_s: float) -> None:
-        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
+        is_wait = self.state.action is not None and self.state.action.verb == "wait"
+        if is_wait and self._is_noted:
+            self.performed.append(Performed(kind="wait", what=f"{duration_s:g} s"))
+        if is_wait and self.since_s is not None:
             gone_s = self.services.outside.clock.now_s() - self.since_s
             duration_s = min(duration_s, max(0.0, duration_s - gone_s))
         await self._effect(LetsTimePass(duration_s=duration_s))

@@ -23,6 +23,7 @@ from samovar.running.abort_files import AbortedError
 from samovar.running.deciding import Deciding
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
+from samovar.running.reasons import stop_before
 from samovar.running.recorder import BegunVisit, Recorder
 from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
@@ -61,10 +62,11 @@ class Visiting:
         if frame.acts(state):
             action = state.action  # type: ignore[assignment]
         entry = self._recorder.enter(frame, state, action)
-        if action is None:
+        services = self._services
+        is_ended = services.foresight is not None and frame.strand.is_at_cancel  # which performs nothing
+        if action is None or is_ended:
             self._recorder.leave(entry, VisitStatus.SUCCESS, outcome=Outcome(), secrets=frame.secret_names)
             return Visited(outcome=Outcome(), entry=entry, error=None)
-        services = self._services
         journal, earlier = services.journal, services.earlier
         if journal is None or frame.strand.is_at_cancel:
             return await self._now(frame, state, action, entry, None)
@@ -77,15 +79,17 @@ class Visiting:
                 earlier.came_back(frame, entry.key)
             outcome = revealed(services, kept.outcome)
             return self._again(frame, state, entry, kept.intent.entered_at, outcome)
-        is_lost = frame.strand.is_lost
+        is_lost, wanted = frame.strand.is_lost, None
         if earlier is not None and not (is_lost and earlier.compares):
             context = self.context(frame, state, entry, only_asks=True)
             if (found := await taken_over(earlier, services, action, context)) is not None:
                 return self._again(frame, state, entry, *found)
-            kept = kept or earlier.begun(frame, entry.key)
+            kept, wanted = kept or earlier.begun(frame, entry.key), context.deciding.wanted
         if is_lost:
             self._recorder.leave(entry, VisitStatus.CANCELLED)
             raise LostBranchError
+        if services.foresight is not None:
+            await stop_before(services, services.foresight, action, entry, wanted)
         return await self._now(frame, state, action, entry, kept)
 
     async def step(self, frame: Frame, entry: BegunVisit, transition: Transition) -> None:
@@ -236,6 +240,7 @@ class Visiting:
                 after=(context.frame.strand.touched, context.frame.strand.done),
                 memory_bytes=self._services.resident_bytes(),
                 loads=context.load_waits,
+                performed=tuple(context.performed),
             )
         )
         action = context.state.action

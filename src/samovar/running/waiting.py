@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import get_args
+from typing import NoReturn, get_args
 
 import anyio
 
@@ -96,12 +96,31 @@ class Waiting:
             return reply
         return await self._away(question, journal, by)
 
-    async def _away(self, question: Question, journal: KeptRun, by: AskedBy) -> Reply:
+    async def leave(self, question: Question) -> NoReturn:
+        """The task goes no further, as if nobody answered, while others of the run go on.
+
+        Raises `WaitsForPersonError` once none of them works any more.
+        """
+        with self._apart(question):
+            await self._left.wait()
+        raise WaitsForPersonError(self._open)
+
+    @contextmanager
+    def _apart(self, question: Question) -> Iterator[None]:
+        """The task waits; the run is left if all others wait as well."""
         self._open.append(question)
         self._working -= 1
-        found: list[Reply] = []
         try:
             self._look()
+            yield
+        finally:
+            self._working += 1
+            if not self._left.is_set():
+                self._open.remove(question)
+
+    async def _away(self, question: Question, journal: KeptRun, by: AskedBy) -> Reply:
+        found: list[Reply] = []
+        with self._apart(question):
             with anyio.CancelScope() as here:
 
                 async def left() -> None:
@@ -112,10 +131,6 @@ class Waiting:
                     found.append(Reply(await journal.asked.answered(by.key)))
             if not found:
                 raise WaitsForPersonError(self._open)
-        finally:
-            self._working += 1
-            if not self._left.is_set():
-                self._open.remove(question)
         return found[0]
 
     def _look(self) -> None:

@@ -76,6 +76,11 @@ class LocalSession:
         """The conversation so far. A turn that did not end is not in it."""
         return self._messages
 
+    def may_come_again(self) -> None:
+        """See `Conversation.may_come_again`."""
+        if self._conversation is not None:
+            self._conversation.may_come_again = True
+
     def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> LocalSession:
         """A conversation that continues from here, independent of this one; close it like any other.
 
@@ -192,12 +197,11 @@ class LocalSession:
             wanted_tokens = min(error.prompt_tokens + answer_tokens, most_tokens)
             try:
                 await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
+                return
             except BudgetError:
                 if not drops:
                     raise
                 most_tokens = error.context_tokens
-            else:
-                return
         shorter = without_oldest(attempt.messages, error.prompt_tokens + 1 - most_tokens) if drops else None
         if shorter is None:
             raise error

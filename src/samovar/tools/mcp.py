@@ -23,6 +23,7 @@ from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.config.keys import NoKeyError, read_key
 from samovar.errors import ToolError
+from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
 from samovar.generation import ToolDefinition
 from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart
@@ -109,7 +110,7 @@ class Served:
                     raise
                 return failed(f"The server says: {error}")
         if limit.cancelled_caught:
-            return failed(f"It took longer than {timeout_s:g} s, and was given up.")
+            return failed(f"It took longer than {lasting(timeout_s)}, and was given up.")
         text = _text_of(result.content)
         value = result.structured_content
         if value is not None and not text:
@@ -174,7 +175,7 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
                 last = await child.last_words()  # of a program that is no server
                 raise ToolError(f"The server {server.name!r} is gone ({last}).", tool=server.name) from error
     if limit.cancelled_caught:
-        message = f"The server {server.name!r} did not greet within {CONNECT_S:g} s."
+        message = f"The server {server.name!r} did not greet within {lasting(CONNECT_S)}."
         raise ToolError(message, tool=server.name)
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from samovar.actions.tools import ToolResult, failed, refused
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.tools.page_line import Dial, Find, InsideError, PageLine, dial, found_addresses
 
 MOST_BYTES = 2_000_000
@@ -97,7 +98,7 @@ def fetch(url: str, hosts: Sequence[str], *, find: Find = found_addresses, dial:
             return refused(f"{inside} Do without it.")
         if isinstance(inside, ssl.SSLCertVerificationError):
             return failed(f"The certificate of the page is not to be trusted: {inside.verify_message[:300]}.")
-        why = f"it took longer than {WHOLE_S:g} s" if line.is_cut else str(inside or error)[:300]
+        why = f"it took longer than {lasting(WHOLE_S)}" if line.is_cut else str(inside or error)[:300]
         return failed(f"The page cannot be fetched: {why.rstrip('.')}.")
     if coding.strip().lower() not in ("", "identity"):  # which nobody asked for, and which may be a bomb
         return failed(f"The page is packed ({coding[:50]}), which is not read.")

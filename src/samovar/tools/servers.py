@@ -18,6 +18,7 @@ from samovar.actions.tools import ToolResult, failed
 from samovar.background import KeepsOpen, KeptOpen, alone, in_daemon_thread, keeping_open
 from samovar.config.declared import DeclaredServer
 from samovar.errors import SamovarError, ToolError
+from samovar.errors.durations import lasting
 from samovar.tools import pinned
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ServersOfRun:
             return await self._asked(opened, server.name, opened.it.list_tools)
         assert limit.cancelled_caught
         raise ToolError(
-            f"The server {server.name!r} did not say within {CONNECT_S:g} s which tools it has.",
+            f"The server {server.name!r} did not say within {lasting(CONNECT_S)} which tools it has.",
             tool=server.name,
         )
 

@@ -18,6 +18,7 @@ from samovar.actions.tools import OfferedTool, Toolbox, ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.errors import NotFoundError, ToolError
 from samovar.errors.counting import counted
+from samovar.errors.durations import lasting
 from samovar.tools.base import Here
 from samovar.tools.permission import check_rules
 from samovar.tools.table import source_names, sources
@@ -71,7 +72,7 @@ class ToolsOfVisit:
         with anyio.move_on_after(LONGEST_CALL_S) as limit:
             result = await member.call(name, arguments, self._here(context))
         if limit.cancelled_caught:
-            return failed(f"It took longer than {LONGEST_CALL_S:g} s, and was given up.")
+            return failed(f"It took longer than {lasting(LONGEST_CALL_S)}, and was given up.")
         return result
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from samovar.errors import EngineError
+from samovar.errors import UnmetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +48,16 @@ class Arguments:
     def checked(self, given: Mapping[str, Any], think: bool | None, *, always_thinks: bool) -> dict[str, Any]:
         """All arguments for one prompt. `always_thinks`: whatever it is given.
 
-        Raises `EngineError` for a name that the template does not use, or gets anyway, and if it has no
+        Raises `UnmetError` for a name that the template does not use, or gets anyway, and if it has no
         way to do what `think` says.
         """
         for name in given:
             if name in self.builtins:
-                raise EngineError(
+                raise UnmetError(
                     f"The template argument {name!r} cannot be given: every chat template has its own."
                 )
             if name not in self.names:
-                raise EngineError(
+                raise UnmetError(
                     f"The model's chat template has no argument {name!r}, so it would have no effect. "
                     f"{self._listed()}"
                 )
@@ -66,7 +66,7 @@ class Arguments:
         switch = self._switch(think=think, always_thinks=always_thinks)
         if switch.keys() & given.keys():
             name = next(iter(switch))
-            raise EngineError(
+            raise UnmetError(
                 f"`think` sets the template argument {name!r}, which is also given directly: leave out "
                 f"one of them."
             )
@@ -87,7 +87,7 @@ class Arguments:
             hint = (
                 ' It can only change how much the model reasons: using template={"reasoning_effort": "low"}.'
             )
-        raise EngineError(f"The model's chat template {way}: leave out `think`.{hint} {self._listed()}")
+        raise UnmetError(f"The model's chat template {way}: leave out `think`.{hint} {self._listed()}")
 
     def _usable(self, values: tuple[Any, ...]) -> list[Any]:
         """Those that the template knows."""

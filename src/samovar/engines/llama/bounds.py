@@ -19,6 +19,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from samovar.errors.durations import lasting
+
 MOST_STEPS = 250_000
 """Turns of loops, calls and filters, and one for each `CHARACTERS_PER_STEP` characters made."""
 STEPS_PER_CHARACTER = 20
@@ -66,7 +68,7 @@ class Bounds:
         if self._unclocked >= CLOCK_STEPS:
             self._unclocked = 0
             if self._cpu_clock() > self._until_s:
-                raise TooMuchError(f"it takes more than {MOST_CPU_S:g} s")
+                raise TooMuchError(f"it takes more than {lasting(MOST_CPU_S)}")
 
     def made(self, value: Any) -> Any:
         """`value`, which is counted. Raises `TooMuchError` if it is too large."""

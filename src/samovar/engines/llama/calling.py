@@ -28,7 +28,7 @@ from samovar.engines.calls import (
 from samovar.engines.llama.controls import ControlTexts
 from samovar.engines.llama.offer import Offer
 from samovar.engines.llama.rendering import PROBE, Given
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.generation import Message, Options
 
 if TYPE_CHECKING:
@@ -102,11 +102,11 @@ class Calling:
     def ways(self, given: Given, options: Options) -> Iterator[tuple[Given, Offer]]:
         """The ways to ask for an answer, the best first: what the template gets, and what may be called.
 
-        Raises `EngineError` for tools that cannot be offered, and for a result that is of no call.
+        Raises `UnmetError` for tools that cannot be offered, and for a result that is of no call.
         """
         tools = callable_of(options)
         if any(message.role == "tool" and message.call is None for message in given.messages):
-            raise EngineError("A message is the result of a tool, but does not say of which call.")
+            raise UnmetError("A message is the result of a tool, but does not say of which call.")
         before = sum(len(message.calls) for message in given.messages)
         syntax, writes = self._found
         if syntax is not None:

@@ -24,7 +24,7 @@ from samovar.engines.llama.offer import Offer
 from samovar.engines.llama.rendering import PROBE, Given, PromptRendering
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning, Markers
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.generation import Message, Options, ToolDefinition
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class ChatTemplate:
     ) -> TokenAnswer:
         """What the tokens of an answer are fed to. `offer`: what it may call.
 
-        Raises `EngineError`, which names the tool, for tools that no answer can be held to. Blocks.
+        Raises `UnmetError`, which names the tool, for tools that no answer can be held to. Blocks.
         """
         markers = None if beginning is None else self.markers
         stop = options.stop if options.raw else (*options.stop, *self.stop)
@@ -260,11 +260,11 @@ class ChatTemplate:
     def _raw_tokens(self, messages: Sequence[Message], options: Options) -> list[int]:
         """The tokens of the messages' texts as one text, without control tokens."""
         if options.think is not None:
-            raise EngineError(NO_ARGUMENTS)
+            raise UnmetError(NO_ARGUMENTS)
         if options.tools:
-            raise EngineError(NO_TOOLS)
+            raise UnmetError(NO_TOOLS)
         if any(message.role == "system" for message in messages):
-            raise EngineError(NO_SYSTEM)
+            raise UnmetError(NO_SYSTEM)
         vocabulary = self._vocabulary
         text = "".join(message.content for message in messages)
         return self._rendering.begun(vocabulary.tokenize_apart([text] if text else []))

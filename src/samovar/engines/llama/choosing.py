@@ -14,7 +14,7 @@ from typing import Any
 from samovar.engines.answer import takes_empty_lines
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import EngineError
+from samovar.errors import UnmetError
 from samovar.values import is_utf8
 
 MOST_FEW = 4096
@@ -63,7 +63,7 @@ class OneOf:
         *,
         is_behind_reasoning: bool,
     ) -> None:
-        """Raises `EngineError` for a choice that no model can say."""
+        """Raises `UnmetError` for a choice that no model can say."""
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._choices = [choice.encode("utf-8", "replace") for choice in choices]
         self._said = b""
@@ -79,13 +79,11 @@ class OneOf:
         self._grammar: Any = None
         """The engine's sampler that accepts the choices; None after `close`."""
         if not all(is_utf8(choice) and "\0" not in choice for choice in choices):
-            raise EngineError(
-                "A choice contains a NUL or half of a surrogate pair, which no model can write."
-            )
+            raise UnmetError("A choice contains a NUL or half of a surrogate pair, which no model can write.")
         text = choices_grammar(choices, is_behind_reasoning=is_behind_reasoning).encode()
         grammar = self._lib.llama_sampler_init_grammar(vocabulary.pointer, text, b"root")
         if grammar == self._ffi.NULL:
-            raise EngineError(f"The choices cannot be made into a grammar: {', '.join(map(repr, choices))}")
+            raise UnmetError(f"The choices cannot be made into a grammar: {', '.join(map(repr, choices))}")
         self._grammar = grammar
 
     def allows(self, token: int) -> bool:

@@ -21,7 +21,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 
 from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError, counted
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.generation import GIVEN_TO_TEMPLATES
 
 Clock = Callable[[], datetime]
@@ -105,7 +105,7 @@ class Dialect:
                 "Another file of the model may have a template that works."
             ) from error
         except RefusalError as error:
-            raise EngineError(f"The model's chat template refused the messages: {error}") from error
+            raise UnmetError(f"The model's chat template refused the messages: {error}") from error
         except UndefinedError as error:
             raise _lacking(str(error), _line_of(error.__traceback__)) from error
         except SecurityError as error:

@@ -21,7 +21,7 @@ from samovar.engines.base import check_lengths
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.embedding_context import EmbeddingContext, Stopped
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import ClosedError, EngineError
+from samovar.errors import ClosedError, EngineError, UnmetError
 from samovar.generation import Embeddings
 from samovar.models.capabilities import Abilities
 
@@ -91,7 +91,7 @@ class Embedding:
                 tokens += await anyio.to_thread.run_sync(self._tokenize_here, some)
         for number, found in enumerate(tokens, start=1):
             if not found:
-                raise EngineError(
+                raise UnmetError(
                     f"Text {number} is empty, and this model has no token for an empty text. Leave it out."
                 )
         return tokens

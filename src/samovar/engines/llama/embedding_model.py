@@ -40,6 +40,10 @@ class EmbeddingModel:
         require(self._header, Capability.ANSWER, name=self._model.reference)
         raise AssertionError("what can answer has an arena")
 
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        require(self._header, Capability.ANSWER, name=self._model.reference)
+        raise AssertionError("what can answer has an arena")
+
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         require(self._header, Capability.EMBED, name=self._model.reference)
         return await self._embedding.embed(texts, prefix)

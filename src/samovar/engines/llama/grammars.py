@@ -18,7 +18,7 @@ from samovar.engines.llama.choosing import MOST_FEW
 from samovar.engines.llama.reasons import plainly
 from samovar.engines.llama.token_table import TokenTable
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.generation import Form
 
 log = logging.getLogger("samovar.engine")
@@ -86,17 +86,17 @@ class Grammars:
         return len(tokens)
 
     def open(self, form: Form, *, is_compact: bool = True) -> Any:
-        """A matcher of the engine. Raises `EngineError` for a form that cannot be enforced.
+        """A matcher of the engine. Raises `UnmetError` for a form that cannot be enforced.
 
         `is_compact`: JSON has no white space between its parts.
         """
         if "\0" in form.text:
-            raise EngineError(f"The {form.name} contains a NUL, which no model can write.")
+            raise UnmetError(f"The {form.name} contains a NUL, which no model can write.")
         text = _spaced(form.text, is_flexible=not is_compact) if form.kind == "schema" else form.text
         try:
             raw = text.encode()
         except UnicodeEncodeError:
-            raise EngineError(
+            raise UnmetError(
                 f"The {form.name} contains half of a surrogate pair, which no model can write."
             ) from None
         matcher = self.lib.llg_new_matcher(self._init, _KINDS[form.kind].encode(), raw)
@@ -105,7 +105,7 @@ class Grammars:
         if reason != self.ffi.NULL:
             said = self.ffi.string(reason)
             self.ffi.release(matcher)
-            raise EngineError(f"The {form.name} cannot be enforced: {plainly(_text(said))}")
+            raise UnmetError(f"The {form.name} cannot be enforced: {plainly(_text(said))}")
         return matcher
 
 
@@ -114,11 +114,11 @@ def _spaced(schema: str, *, is_flexible: bool) -> str:
     try:
         value = json.loads(schema)
     except ValueError as error:
-        raise EngineError(f"The schema is not JSON: {error}.") from None
+        raise UnmetError(f"The schema is not JSON: {error}.") from None
     if value is True:
         value = {}
     if not isinstance(value, dict):
-        raise EngineError("The schema cannot be enforced: it must be a JSON object.")
+        raise UnmetError("The schema cannot be enforced: it must be a JSON object.")
     return json.dumps({**value, "x-guidance": {"whitespace_flexible": is_flexible}})
 
 
@@ -141,9 +141,7 @@ def objection(form: Form) -> str | None:
     try:
         of_bytes = _of_bytes()
         of_bytes.ffi.release(of_bytes.open(form))
-    except EngineError as error:
-        if type(error) is not EngineError:
-            raise
+    except UnmetError as error:
         return str(error)
     return None
 
@@ -151,7 +149,7 @@ def objection(form: Form) -> str | None:
 def accepts(form: Form, text: str) -> bool:
     """Whether a text has this form; white space between the parts of JSON does not matter.
 
-    Raises `EngineError` for a form that cannot be enforced, `PlatformError` if the engine cannot run.
+    Raises `UnmetError` for a form that cannot be enforced, `PlatformError` if the engine cannot run.
     """
     of_bytes = _of_bytes()
     matcher = of_bytes.open(form, is_compact=False)

@@ -35,7 +35,7 @@ from samovar.engines.llama.offer import MOST_NOTES, tools_note
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
-from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.errors import ClosedError, ContextError, EngineError, UnmetError
 from samovar.generation import Embeddings, FinishReason, Message, Options
 from samovar.models.cost import Cost
 
@@ -99,7 +99,7 @@ class LlamaModel:
     async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
         """What the answer is constrained to, which may still be made while the prompt is evaluated.
 
-        Raises `EngineError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
+        Raises `UnmetError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
         """
         form, offer = answer.held.form, answer.held.offer
         if form is None and not answer.held.choices:
@@ -107,18 +107,13 @@ class LlamaModel:
         is_ready = self._guidance.is_ready(form)
         is_sound = form is not None and self._guidance.is_sound(form)
         if offer is not None and not is_sound and (reason := await self._beside(offer.objection, objection)):
-            raise EngineError(reason)
+            raise UnmetError(reason)
         made = self._guidance.begin(form, is_behind_reasoning=answer.thinks_first)
         # A deterministic prompt is evaluated in the same pieces each time, so it does not begin before.
         if options.deterministic or (is_ready and not is_sound):
             await asyncio.wrap_future(made)
-        elif (
-            form is not None
-            and offer is None
-            and not is_sound
-            and (reason := await self._beside(objection, form))
-        ):
-            raise EngineError(reason)
+        elif offer is None and not is_sound and form and (reason := await self._beside(objection, form)):
+            raise UnmetError(reason)
         return made
 
     async def _beside(self, ask: Callable[[Any], str | None], of: Any) -> str | None:
@@ -211,6 +206,11 @@ class LlamaModel:
                 yield event
             if isinstance(event, Finished):
                 return
+
+    async def count(self, messages: Sequence[Message], options: Options) -> int:
+        if self._closed:
+            raise ClosedError("The model was closed.")
+        return len((await self._prompt(messages, options))[0])
 
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         return await self._embedding.embed(texts, prefix)

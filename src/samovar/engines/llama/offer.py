@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from samovar.engines.call_reader import CallReader
 from samovar.engines.call_schemas import literal
 from samovar.engines.calls import CallSyntax, GrammarRules, Tool, escaped, quoted, sequence, without
-from samovar.errors import EngineError
+from samovar.errors import UnmetError
 from samovar.generation import Form, Options
 
 MOST_NOTES = 4
@@ -52,7 +52,7 @@ class Offer:
     def form(self, *, plain: bool = False, tools: Sequence[Tool] | None = None) -> Form | None:
         """What the answer is held to; None if to what the options say. `plain`: for no vocabulary.
 
-        Raises `EngineError`, which names the tool, for what cannot be enforced.
+        Raises `UnmetError`, which names the tool, for what cannot be enforced.
         """
         if not self.options.may_call and self.options.held_by:
             return None
@@ -127,14 +127,14 @@ def _held(rules: GrammarRules, options: Options) -> str:
     if form is None:
         return ""
     if form.kind == "grammar":
-        raise EngineError(_NO_GRAMMAR)
+        raise UnmetError(_NO_GRAMMAR)
     if form.kind == "regex":
         text = re.sub(r"(?<!\\)/", r"\\/", form.text).replace("\n", r"\n")
         return rules.terminal(f"/{text}/")
     try:
         schema = json.loads(form.text)
     except ValueError as error:
-        raise EngineError(f"The schema is not JSON: {error}.") from None
+        raise UnmetError(f"The schema is not JSON: {error}.") from None
     return rules.json(schema if isinstance(schema, dict) else {}, (",", ":"))
 
 

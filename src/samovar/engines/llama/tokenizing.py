@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.memory import available_bytes, in_words
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class TokenizingThread:
     def run(self, work: Callable[[], T], characters: int) -> T:
         """What `work` returns or raises. `characters`: the longest match that it makes the engine look for.
 
-        Blocks. Raises `EngineError` if the stack or the memory does not suffice for such a long match.
+        Blocks. Raises `UnmetError` if the stack or the memory does not suffice for such a long match.
         """
         with self._lock:
             jobs = self._start()
@@ -97,7 +97,7 @@ class TokenizingThread:
             self._end()
 
     def _refuse(self, characters: int) -> None:
-        """Raises `EngineError` for a match that is too long for the thread's stack or for memory."""
+        """Raises `UnmetError` for a match that is too long for the thread's stack or for memory."""
         if characters <= SHALLOW_CHARACTERS:
             return
         most = (self._stack_bytes - RESERVE_BYTES) // CHARACTER_BYTES
@@ -105,7 +105,7 @@ class TokenizingThread:
         if characters <= most and characters > (free := available_bytes()) // CHARACTER_BYTES:
             most, why = free // CHARACTER_BYTES, f"only {in_words(free)} of memory is free"
         if characters > most:
-            raise EngineError(
+            raise UnmetError(
                 f"A text has {characters} characters in one line or in blank lines. The engine can tokenize "
                 f"at most {most} here, because {why}. Break the text into lines, or shorten it."
             )

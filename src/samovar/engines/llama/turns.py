@@ -16,7 +16,7 @@ from samovar.engines.calls import ID_CHARACTERS, WritingSyntax, arguments_of, ca
 from samovar.engines.llama.bounds import TooMuchError
 from samovar.engines.llama.controls import Mark
 from samovar.engines.llama.dialect import Dialect
-from samovar.errors import EngineError
+from samovar.errors import EngineError, UnmetError
 from samovar.generation import Message, ToolCall
 
 FOLDED = (
@@ -246,11 +246,11 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
     return folded
 
 
-def _left_out(messages: Sequence[Message], lost: Message, index: int) -> EngineError:
+def _left_out(messages: Sequence[Message], lost: Message, index: int) -> UnmetError:
     shown = " ".join(lost.content.split())
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "…"
-    return EngineError(
+    return UnmetError(
         f"The model's chat template leaves out message {index + 1} of {len(messages)} ({lost.role}): "
         f"“{shown}”. Another file of the model may have a template that shows it."
     )

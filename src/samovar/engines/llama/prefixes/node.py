@@ -27,8 +27,9 @@ class Origin:
 
     @property
     def is_over(self) -> bool:
-        """They were of use to a conversation that nobody continues any more, and to nobody else."""
-        return self.is_answer and self.asker is not None and self.asker.is_over
+        """They were of use to a conversation that nobody continues or repeats, and to nobody else."""
+        asker = self.asker if self.is_answer else None
+        return asker is not None and asker.is_over and not asker.may_come_again
 
     @property
     def may_be_kept(self) -> bool:

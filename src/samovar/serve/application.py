@@ -1,0 +1,50 @@
+"""The application that HTTP clients of the daemon speak to: its routes, and what is open while it lives.
+
+Above: `daemon.py`, which makes it with the first connection that wants it. Below: `http_checks.py`, which is
+around it, and whoever has routes. Each of those is a `HttpPart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from samovar.serve.http_checks import Application, Checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPart:
+    """Routes, and what has to be open for them."""
+
+    routes: Sequence[BaseRoute]
+    running: Callable[[], AbstractAsyncContextManager[Any]] = field(default=nullcontext)
+
+
+def status_part(figures: Callable[[], Awaitable[dict[str, Any]]]) -> HttpPart:
+    """How the daemon is, as `samovar serve --status --json` has it."""
+
+    async def status(request: Request) -> JSONResponse:
+        return JSONResponse(await figures())
+
+    return HttpPart(routes=(Route("/status", status, methods=["GET"]),))
+
+
+def application(parts: Sequence[HttpPart], *, token: str, hosts: tuple[str, ...]) -> Application:
+    """All parts, behind the checks."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for part in parts:
+                await stack.enter_async_context(part.running())
+            yield
+
+    app = Starlette(routes=[route for part in parts for route in part.routes], lifespan=lifespan)
+    return Checks(application=app, token=token, hosts=hosts)
