@@ -110,18 +110,23 @@ class Admission:
                 return
 
     def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
-        """Whether a running prompt is about to evaluate more of this one than is known."""
+        """Whether a running prompt is about to evaluate more of this one than is known, and that is worth it.
+
+        In memory that can be cut anywhere, it is if all that the running one evaluates of it is: the last few
+        tokens of that are not evaluated again by those who come just then.
+        """
         leader = request.leader
-        if leader is not None and leader.is_evaluating(request.led_tokens - WORTH_KEEPING_TOKENS):
+        if leader is not None and leader.is_evaluating(request.led_tokens - 1):
             return True  # it has not got there yet
         request.leader = None
         leaders = [running for running in self.running if running.pending and running.prefixes is prefixes]
         if not leaders:
             return False
-        known = self._known(request, prefixes) + WORTH_KEEPING_TOKENS
+        known = self._known(request, prefixes)
         for running in leaders:
             shared = prefixes.share(running.row, running.prompt, request.tokens)
-            if shared >= known:
+            begun = min(known, running.reused) if prefixes.is_cut_anywhere else known
+            if shared > known and shared - begun >= WORTH_KEEPING_TOKENS:
                 request.leader, request.led_tokens = running, shared
                 return True
         return False
