@@ -35,8 +35,6 @@ from samovar.values.certainty import ChosenValue
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
-
-
 OnEnd = Callable[[], None]
 """Called on the event loop, once: the model holds nothing for this answer any more."""
 
@@ -212,14 +210,11 @@ class Model(Protocol):
         The iterator gives one `PromptEvaluating` before anything is evaluated, further ones in between,
         `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
-
         `on_end` is called once the engine has done with the answer, at the latest before the exit returns.
         What has not been read by then can still be read, also from a model that was closed meanwhile.
 
-        With `going_on` the answer is kept as that says; if it is left early, once more before the exit
-        returns. It begins with the tokens that were kept of it, if they are of exactly this answer: the
-        events say them again, and they count as generated, and in all limits. The whole is the answer that
-        would have been given without an interruption; with `deterministic` exactly.
+        With `going_on` the answer is kept, also if it is left early, and begins with what was kept of it,
+        which counts as generated. With `deterministic` the whole is the same as without an interruption.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
         `UnmetError` for options that cannot be met, `ClosedError` after `close`.
