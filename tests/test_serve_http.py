@@ -203,3 +203,26 @@ def test_a_service_is_written_and_not_turned_on(place: Place) -> None:
     unit.write_text("mine")
     assert place.run("serve", "--install", environment=home).returncode == 2
     assert unit.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_the_model_api_and_runs_share_one_load(place: Place) -> None:
+    with place.daemon("--port", "0"):
+        url = place.line.rsplit(" ", 1)[1].strip()
+        headers = {"x-api-key": place.run("serve", "--token").stdout.strip()}
+        said: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+        with httpx2.Client(base_url=url, timeout=WAIT_S, headers=headers) as client:
+            (model,) = client.get("/v1/models").json()["data"]
+            said["model"] = model["id"]
+            answer = client.post("/v1/chat/completions", json=said)
+            assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] > 0, answer.text
+            counted = client.post(
+                "/v1/messages/count_tokens",
+                json={name: said[name] for name in ("model", "messages")},
+                headers={"anthropic-version": "2023-06-01"},
+            )
+            assert counted.json()["input_tokens"] == answer.json()["usage"]["prompt_tokens"], counted.text
+            assert client.post("/v1/embeddings", json={"model": model["id"], "input": "x"}).status_code == 200
+        assert place.run("run", "two.md", "--no-journal").returncode == 0
+        (loaded,) = place.figures()["worker"]["models"]
+        assert loaded["loads"] == 1

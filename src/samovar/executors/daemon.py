@@ -94,6 +94,10 @@ class _Drawn:
         self._parts.on_where(self._daemon.where)
         return await self._far.embed(request)
 
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`."""
+        return await self._far.count(request)
+
 
 class _DrawnConnection:
     """One run's access: from the daemon for as long as it is there, then from this process."""

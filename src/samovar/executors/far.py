@@ -19,7 +19,7 @@ from samovar.background import beside
 from samovar.engines.base import ModelSpec
 from samovar.errors import EngineLostError, SamovarError
 from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.frames import Ask, BadFrameError, Embed, Embedded, Forget, Frame, FullReply
+from samovar.executors.frames import Ask, BadFrameError, Confirmed, Embed, Embedded, Forget, Frame, FullReply
 from samovar.executors.table import Locate
 from samovar.executors.wire import Connect, Wire, lost
 from samovar.generation import Embeddings, Message, ModelFetching, PromptEvent
@@ -48,6 +48,18 @@ class FarExecutor:
             return frame.embeddings()
         except BadFrameError as error:
             raise lost(str(error)) from None
+
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`."""
+        spec = await self._locate(request.model or self._default_model, lambda done_bytes, total_bytes: None)
+        spec = replace(spec, path=spec.path.absolute())
+        sent = replace(request, model=spec.reference, executor=None, permits=None)
+        async with self.wire() as wire:
+            ask = partial(Ask, request=sent, spec=spec, counts=True)
+            frame = await wire.ask(ask, lambda event: None)
+        if not isinstance(frame, Confirmed):
+            raise lost("it did not count")
+        return int(frame.told["tokens"])
 
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:

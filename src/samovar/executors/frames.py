@@ -72,10 +72,11 @@ class Ask:
     """A prompt is to be answered."""
 
     number: int
-    """Tells what is asked on one wire apart."""
     request: PromptRequest
     spec: ModelSpec
     """The request's model, found by whoever asks, and how it is to be loaded."""
+    counts: bool = False
+    """Only the tokens of the prompt are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +227,7 @@ def _adapter(name: str) -> Any:
 
 def encode(frame: Frame) -> bytes:
     """The frame behind its length. Raises `BadFrameError` for one that is too long or cannot be JSON."""
-    kind = type(frame)
-    values: dict[str, Any]
+    kind, values = type(frame), dict[str, Any]()
     if isinstance(frame, Happened):
         event = type(frame.event)
         plain = _adapter(event.__name__).dump_python(frame.event, warnings=False)
@@ -238,9 +238,9 @@ def encode(frame: Frame) -> bytes:
         text = json.dumps(
             {"is": kind.__name__, **values}, ensure_ascii=False, separators=(",", ":"), default=_plain
         )
+        raw = text.encode("utf-8", "surrogatepass")  # two halves of one character stay two
     except (ValueError, RecursionError) as error:
         raise BadFrameError(f"it cannot be written as JSON: {error}") from None
-    raw = text.encode("utf-8", "surrogatepass")  # two halves of one character stay two
     if len(raw) > MOST_FRAME_BYTES:
         raise BadFrameError(f"it has {len(raw)} bytes, and at most {MOST_FRAME_BYTES} are sent at once")
     return _HEAD.pack(len(raw)) + raw

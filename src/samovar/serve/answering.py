@@ -19,7 +19,7 @@ from anyio.abc import ByteStream, TaskGroup
 from samovar.background import KeepsOpen, alone, keeping_open
 from samovar.engines.base import ModelSpec
 from samovar.errors import EngineError, SamovarError, UsageError
-from samovar.executors.base import Connection, Embedder, Executor, forget
+from samovar.executors.base import Connection, Counter, Embedder, Executor, forget
 from samovar.executors.frames import (
     MAGIC,
     Ask,
@@ -50,8 +50,8 @@ MOST_ASKED = 4096
 _log = logging.getLogger("samovar.serve")
 
 
-class EmbeddingExecutor(Executor, Embedder, Protocol):
-    """One that answers prompts and embeds."""
+class EmbeddingExecutor(Executor, Embedder, Counter, Protocol):
+    """One that answers prompts, counts their tokens and embeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +227,8 @@ class _Peer:
             made = await self._executor.embed(replace(frame.request, model=model, executor=None))
             return Embedded.of(number, made)
         request = replace(frame.request, model=model, executor=None)
+        if frame.counts:
+            return Confirmed(number=number, told={"tokens": await self._executor.count(request)})
         kept = await self._keeps.opened("run", lambda: self._executor.open(self._run))
 
         def heard(event: PromptEvent) -> None:

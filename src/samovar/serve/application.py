@@ -16,6 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from samovar.config import Settings
+from samovar.dialects.asking import Service
+from samovar.dialects.base import ModelApi, ModelEntry
+from samovar.dialects.routes import routes
+from samovar.executors.base import Executor
 from samovar.serve.http_checks import Application, Checks
 
 
@@ -34,6 +39,15 @@ def status_part(figures: Callable[[], Awaitable[dict[str, Any]]]) -> HttpPart:
         return JSONResponse(await figures())
 
     return HttpPart(routes=(Route("/status", status, methods=["GET"]),))
+
+
+def api_part(executor: Executor, settings: Settings) -> HttpPart:
+    """The model API: the default model, and the user's own names for models."""
+    names = dict.fromkeys((settings.model, *(name for name, _ in settings.aliases)))
+    entries = [ModelEntry(id=name, embeds=True) for name in names]
+    api = ModelApi(executor=executor, models=lambda: entries, default_model=settings.model)
+    service = Service(api)
+    return HttpPart(routes=routes(service), running=service.running)
 
 
 def application(parts: Sequence[HttpPart], *, token: str, hosts: tuple[str, ...]) -> Application:

@@ -24,7 +24,7 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from samovar import __version__, memory
-from samovar.app import budget_bytes
+from samovar.app import Locator, budget_bytes, open_stores
 from samovar.background import alone
 from samovar.config import Settings
 from samovar.errors import SamovarError, UsageError
@@ -200,14 +200,16 @@ class Daemon:
 
     async def _http(self) -> Http:
         """Made with the first connection that wants it: a run that draws from here needs none of it."""
-        from samovar.serve.application import application, status_part
+        from samovar.serve.application import api_part, application, status_part
         from samovar.serve.http import Http
 
         async with self._making_http:
             if self.http is None:
                 options = self.options.http
                 assert options is not None
-                app = application([status_part(self.figures)], token=self.token, hosts=options.hosts)
+                locate = Locator(self.settings, open_stores(self.settings))
+                parts = [status_part(self.figures), api_part(self.executor(locate), self.settings)]
+                app = application(parts, token=self.token, hosts=options.hosts)
                 http = Http(app, secure(options))
                 await self.tasks.start(http.run, name="HTTP")
                 self.http = http

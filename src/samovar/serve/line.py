@@ -116,6 +116,11 @@ class Queued:
         async with self.turn():
             return await self._executor.embed(request)
 
+    async def count(self, request: PromptRequest) -> int:
+        """See `base.Counter`."""
+        async with self.turn():
+            return await self._executor.count(request)
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One turn of this client. Raises `EngineLostError` with how the worker ended, if it did."""
