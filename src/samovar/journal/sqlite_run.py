@@ -180,8 +180,9 @@ class SqliteRun(HeldRun):
         now_s, steps = time.time(), self._take_steps()
         if self.head.is_outline:
             message, ending = "", None
-        result = None if ending is None else ending.result
-        kept = None if ending is None else cut(replace(ending, result=None))
+        of_row = self.head.row is not None  # whose result is kept beside the row
+        result = ending.result if ending is not None and of_row else None
+        kept = None if ending is None else cut(replace(ending, result=None) if of_row else ending)
 
         def update(connection: Any) -> None:
             self._check(connection)
