@@ -9,6 +9,7 @@ process has left on disk. Wall time and CPU time are of all processes together, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -23,6 +24,8 @@ import typer
 
 from benchmarks.results import save, spread
 from benchmarks.rounds import default_model, machine
+from samovar.engines.llama.counting import open_template
+from samovar.generation import Message
 
 STATES, AT_ONCE, GOAL = 5, 4, 0.6
 RULES = (
@@ -67,15 +70,32 @@ def measured(command: str, folder: Path) -> tuple[float, float]:
     return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def of_rows(rows: int, at_once: int) -> tuple[float, float]:
-    """One process for all rows."""
+def of_rows(rows: int, at_once: int) -> tuple[float, float, int]:
+    """One process for all rows, and how many tokens of prompts it evaluated."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "w.md").write_text(workflow(), encoding="utf-8")
         lines = "".join(json.dumps({"note": note}) + "\n" for note in notes(rows))
         (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
         options = f"--each rows.jsonl --at-once {at_once} --out out.jsonl -q"
-        return measured(f"{shlex.join(PROGRAM)} run w.md {options}", folder)
+        wall_s, cpu_s = measured(f"{shlex.join(PROGRAM)} run w.md {options}", folder)
+        done = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert len(done) == rows, "each row has a line"
+        return wall_s, cpu_s, sum(one["tokens"]["evaluated"] for one in done)
+
+
+def distinct_tokens(rows: int) -> int:
+    """Tokens of all prompts, those counted once that come after the same beginning."""
+    found: set[bytes] = set()
+    with open_template(default_model()) as template:
+        for rule in RULES:
+            for note in notes(rows):
+                prompt = template.tokens([Message(role="user", content=f"{rule * 12} Note: {note}")])
+                digest = hashlib.sha256()
+                for token in prompt:
+                    digest.update(token.to_bytes(4, "little"))
+                    found.add(digest.digest())
+    return len(found)
 
 
 def of_xargs(rows: int) -> tuple[float, float]:
@@ -91,18 +111,34 @@ def of_xargs(rows: int) -> tuple[float, float]:
 def main(rows: int = 12, rounds: int = 1, at_once: int = 8, out: Path | None = None) -> None:
     """Prints both, and how they compare."""
     found: dict[str, list[tuple[float, float]]] = {"--each": [], f"xargs -P{AT_ONCE}": []}
+    evaluated: list[int] = []
     for _ in range(rounds):
-        found["--each"].append(of_rows(rows, at_once))
+        *took, tokens = of_rows(rows, at_once)
+        found["--each"].append((took[0], took[1]))
+        evaluated.append(tokens)
         found[f"xargs -P{AT_ONCE}"].append(of_xargs(rows))
     print(f"{rows} rows of {STATES} states")
     for name, rounds_of in found.items():
         wall, cpu = (spread([one[kind] for one in rounds_of]) for kind in (0, 1))
         print(f"{name:10} {wall} s, {cpu} s of CPU")
+    distinct = distinct_tokens(rows)
+    print(f"--each evaluated {', '.join(f'{one:,}' for one in evaluated)} tokens; distinct: {distinct:,}")
     ours, theirs = found.values()
     share = spread([one[0] / other[0] for one, other in zip(ours, theirs, strict=True)])
     print(f"{share} of the time of xargs (goal: at most {GOAL})")
     if out is not None:
-        save(out, "rows", {**machine(), "rows": rows, "at_once": at_once, "rounds": found})
+        save(
+            out,
+            "rows",
+            {
+                **machine(),
+                "rows": rows,
+                "at_once": at_once,
+                "rounds": found,
+                "evaluated": evaluated,
+                "distinct": distinct,
+            },
+        )
 
 
 if __name__ == "__main__":

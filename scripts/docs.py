@@ -305,6 +305,7 @@ _OF_EXECUTORS = {
     "budget": "its memory is within the budget",
     "evaluated": "it tells what it evaluated and what it reused",
     "usage": "it tells what an answer took",
+    "resumes": "an interrupted answer continues where it was",
     "cost": "it tells what an answer cost",
 }
 """Of `ExecutorAbilities`, in words."""

@@ -101,6 +101,22 @@ async def test_a_prefix_that_arrives_together_is_evaluated_once(
         assert sum(tokens) - max(tokens) < 7 * 50
 
 
+@pytest.mark.parametrize("before", range(10))
+async def test_each_token_of_prompts_that_begin_alike_is_evaluated_once_wherever_a_chunk_ends(
+    tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """`before`: so many tokens before the prompts part."""
+    monkeypatch.setattr(arena, "GATHER_S", 0.3)  # enough for all to arrive on a busy machine
+    texts = [f"{PREFIX[:40]}{letter} says what?" for letter in "bcdefghi"]
+    async with loaded(tiny_kinds[CUT_ANYWHERE], 4096) as model:
+        prompts = [model._template.tokens(user(text)) for text in texts]
+        shared = next(at for at, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1)
+        monkeypatch.setattr(arena, "BATCH_TOKENS", shared - before)
+        ends = await together(model, texts)
+        distinct = {tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)}
+        assert sum(end.tokens.evaluated for end in ends) == len(distinct)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_conversation_evaluates_only_what_is_new(tiny_kinds: dict[str, Path], kind: str) -> None:
     async with loaded(tiny_kinds[kind], 2048) as model:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from samovar.engines.llama.counting import open_template
-from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
 from samovar.generation import Message
 from tests.test_cli import TIMEOUT_S, environment, folder, samovar, start, write
 from tests.warm import warm
@@ -370,5 +369,4 @@ def test_each_token_that_rows_have_in_common_is_evaluated_once(
         ]
     distinct = {tuple(tokens[:end]) for tokens in asked for end in range(1, len(tokens) + 1)}
     evaluated = sum(one["tokens"]["evaluated"] for one in lines_of(done.stdout))
-    # Two states that begin at the same moment do not wait for the few tokens that all prompts begin with.
-    assert 0 <= evaluated - len(distinct) <= states * WORTH_KEEPING_TOKENS < len(asked[0])
+    assert evaluated == len(distinct)

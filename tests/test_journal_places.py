@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from samovar.errors import JournalError, LeaseLostError
+from samovar.generation import Begun
 from samovar.journal.base import (
     ForkEnds,
     Intent,
@@ -349,6 +350,12 @@ class Failing:
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return None
+
+    def begun(self, key: VisitKey) -> Sequence[Begun]:
+        return ()
+
+    def keep_begun(self, key: VisitKey, prompt: int, begun: Begun) -> None:
+        pass
 
     async def decide(self, fork: ForkEnds) -> None:
         self._write("decide")

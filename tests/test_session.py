@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnEnd, OnLoadProgress
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, GoingOn, Message, Options, TextGenerated
 from samovar.models.cost import Cost
 from samovar.serving.conversation import without_oldest
 from samovar.serving.pool import Pool
@@ -263,11 +263,12 @@ class GrowingModel(ScriptedModel):
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         async with AsyncExitStack() as stack:
             try:
                 events = await stack.enter_async_context(
-                    super().generate(messages, options, conversation, on_end=on_end)
+                    super().generate(messages, options, conversation, on_end=on_end, going_on=going_on)
                 )
             except ContextError as error:
                 raise ContextError(

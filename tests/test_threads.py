@@ -90,3 +90,11 @@ def test_what_is_only_tried_is_not_told() -> None:
     machine = Machine(2, BESIDE_ONE, switches=50)
     machine.run(WINDOW_STEPS + 2)
     assert (machine.choice.threads, machine.choice.settled) == (1, 2)
+
+
+def test_what_must_come_out_the_same_has_always_the_same_number() -> None:
+    choice = ThreadChoice(4, evaluating=3)
+    choice.threads = 1
+    assert choice.of_step(False, is_exact=False) == 1
+    assert choice.of_step(False, is_exact=True) == 4
+    assert choice.of_step(True, is_exact=True) == 3

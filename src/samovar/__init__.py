@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
     from samovar.language.workflow import Workflow
     from samovar.python.answers import AnswerOptions
-    from samovar.python.api import Samovar, Statistics
+    from samovar.python.api import Samovar
     from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
+    from samovar.python.figures import Statistics
     from samovar.python.open_settings import OpenSettings
     from samovar.python.opening import open
     from samovar.python.run_options import RunLimits, RunOptions
@@ -38,7 +39,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "samovar.python.answers": ("AnswerOptions",),
-    "samovar.python.api": ("Samovar", "Statistics"),
+    "samovar.python.api": ("Samovar",),
+    "samovar.python.figures": ("Statistics",),
     "samovar.python.open_settings": ("OpenSettings",),
     "samovar.python.opening": ("open",),
     "samovar.python.run_options": ("RunLimits", "RunOptions"),

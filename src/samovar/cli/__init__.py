@@ -291,4 +291,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_chat, of_driven, of_models, of_runs, of_serve, of_setup, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_chat, of_driven, of_mcp, of_models, of_runs, of_serve, of_setup, of_trust, of_tuning  # noqa: E402, E501, F401, I001  # fmt: skip  # in `--help`, their commands come after these

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.app import open_library
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run
 from samovar.cli.resuming import ResumeArguments, arguments_of, decided, go_to, unchanged, workflow_now
 from samovar.cli.run import run_workflow
 from samovar.cli.terminal import say
@@ -21,6 +21,7 @@ from samovar.cli.variables import read_assignments
 from samovar.errors import NotFoundError, UsageError
 from samovar.folders import current_folder
 from samovar.journal.base import KeptVisit, RunHead, RunOrigin, RunStatus
+from samovar.journal.opening import open_journal
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.variable_files import read_file

@@ -17,7 +17,7 @@ import anyio
 
 from samovar.actions.question import Asking, accepted
 from samovar.cli.asking import Person
-from samovar.cli.keeping import find_run, looks, open_journal
+from samovar.cli.keeping import find_run, looks
 from samovar.cli.questions import MOST_NAMED, Ways
 from samovar.cli.resuming import ResumeArguments, resume_run
 from samovar.cli.showing import shown
@@ -26,6 +26,7 @@ from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.errors.counting import counted
 from samovar.journal.base import Journal, RunStatus, RunSummary
+from samovar.journal.opening import open_journal
 from samovar.journal.people import KeptQuestion
 from samovar.preflight.variable_files import read_input
 from samovar.projects.lineage import is_within_run

@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from samovar.cli.keeping import find_run, looks, open_journal
+from samovar.cli.keeping import find_run, looks
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.journal.base import RunStatus
+from samovar.journal.opening import open_journal
 
 MOST_S = 60.0
 """How long it is waited for a run to end: a state of `finally` may take half of that."""

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samovar.cli.checkup import Observation, Verdict
-from samovar.cli.keeping import is_named, journal_file
 from samovar.config import Settings
 from samovar.errors import JournalError, UsageError
 from samovar.errors.counting import counted
 from samovar.errors.durations import lasting
 from samovar.errors.installing import install_command
 from samovar.files import exists, is_file
+from samovar.journal.opening import is_named, journal_file
 from samovar.memory import in_words
 
 ELSEWHERE = "export SAMOVAR_JOURNAL_FILE=/a/folder/on/this/machine/journal.db"

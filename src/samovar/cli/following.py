@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from samovar.cli.keeping import find_run, looks, open_journal
+from samovar.cli.keeping import find_run, looks
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors.durations import lasting
 from samovar.journal.base import Journal, KeptVisit, RunStatus, VisitOutcome
+from samovar.journal.opening import open_journal
 
 MOST_CHARS = 200
 """Shown of what a visit did; of what it logs, everything."""

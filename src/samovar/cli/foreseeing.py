@@ -16,7 +16,6 @@ from rich.text import Text
 from samovar.actions.outside import ThisMachine
 from samovar.app import open_app
 from samovar.cli.console import make_console
-from samovar.cli.keeping import journal_file, open_journal
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
@@ -24,6 +23,7 @@ from samovar.errors.counting import counted
 from samovar.events import Ending
 from samovar.journal.base import Intent, RunOrigin, VisitKey
 from samovar.journal.keys import key_beside
+from samovar.journal.opening import journal_file, open_journal
 from samovar.library import Library
 from samovar.running.foreseeing import Foresight
 from samovar.running.keeping import Keeping

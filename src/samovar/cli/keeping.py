@@ -10,7 +10,6 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.cli.run_arguments import RunArguments
@@ -18,87 +17,19 @@ from samovar.cli.terminal import say
 from samovar.config import Settings
 from samovar.errors import JournalError, NotFoundError, SamovarError, UsageError
 from samovar.errors.counting import counted
-from samovar.files import exists, is_file, is_folder
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, RunHead, RunStatus, RunSummary
+from samovar.journal.opening import is_named, open_journal
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.memory import resident_bytes
-from samovar.projects.places import state_folder
-from samovar.running.keeping import Keeping
+from samovar.running.keeping import Keeping, digests, sources
 
 if TYPE_CHECKING:
     from samovar.journal.sqlite import SqliteJournal
 
 LOOK_S = 0.2
 """How often it is looked what another process has done."""
-
-
-def journal_file(settings: Settings) -> Path:
-    """Where runs are kept. Raises `UsageError` for a user without a place for it."""
-    file = settings.journal_file
-    if file is not None:
-        why = _no_file(file)
-        if why is not None:
-            raise UsageError(
-                f"The journal {file} cannot be used: {why} (--journal, or the setting `journal_file`)."
-            )
-        return file
-    folder = state_folder()
-    if folder is None:
-        raise UsageError(
-            "There is no home folder to store runs in. Set HOME or XDG_STATE_HOME, or name a file with "
-            "--journal."
-        )
-    return folder / "journal.db"
-
-
-def _no_file(path: Path) -> str | None:
-    """Why no journal can be at a path that somebody has named, and what to do; None: one can."""
-    if not path.name or is_folder(path):
-        return "it is a folder. Name a file in it"
-    if not is_folder(path.parent):
-        return f"there is no folder {path.parent}. Make it first, or correct the path"
-    if exists(path) and not is_file(path):
-        return "it is not a regular file. Name another one"
-    return None
-
-
-def is_named(settings: Settings) -> bool:
-    """Somebody has named the file: if runs cannot be kept there, that is an error."""
-    return settings.journal_file is not None
-
-
-@contextmanager
-def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
-    """The journal, until the body ends. Nothing is made yet."""
-    try:
-        from samovar.journal.sqlite import SqliteJournal
-    except ImportError as error:
-        raise JournalError("Runs cannot be kept: this Python has no sqlite3.") from error
-    from samovar.journal.pruning import Retention
-
-    # Who names a file of his own keeps it as he likes.
-    retention = Retention(days=settings.journal_days, most_bytes=settings.journal_bytes)
-    journal = SqliteJournal(journal_file(settings), retention=None if is_named(settings) else retention)
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
-def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """The texts of the files of a workflow and of all it runs, as they were read, by their whole paths."""
-    return {
-        str(current_folder() / one.path): one.source for one in library.tree(workflow) if one.path is not None
-    }
-
-
-def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """The digests of these texts, by which a change is seen."""
-    return {
-        str(current_folder() / one.path): one.digest for one in library.tree(workflow) if one.path is not None
-    }
 
 
 @contextmanager

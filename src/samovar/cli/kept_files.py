@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.keeping import find_run, open_journal
+from samovar.cli.keeping import find_run
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
@@ -22,6 +22,7 @@ from samovar.errors import UsageError
 from samovar.errors.counting import counted
 from samovar.files import exists, is_folder, write_whole
 from samovar.journal.base import RunStatus, RunSummary
+from samovar.journal.opening import open_journal
 from samovar.running.kept_wire import kept_run_to_wire, summary_to_wire
 from samovar.values import duration_s
 

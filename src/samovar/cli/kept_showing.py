@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from samovar.cli.generated_words import generated_words
 from samovar.cli.kept_drawing import target_of, text_of
 from samovar.cli.kept_files import read_run
 from samovar.cli.kept_states import MARKS
@@ -210,8 +211,7 @@ def _block(name: str, text: str, *, is_short: bool) -> Iterator[str]:
 def _tokens(tokens: Object) -> str:
     prompt = tokens["evaluated"] + tokens["reused"]
     text = f"prompt {prompt:,} ({tokens['evaluated']:,} evaluated, {tokens['reused']:,} reused)"
-    thought = f" ({tokens['reasoning']:,} of them reasoning)" if tokens["reasoning"] else ""
-    return f"{text}, {tokens['generated']:,} generated{thought}"
+    return f"{text}, {generated_words(tokens, grouped=True)}"
 
 
 def _end(run: Object) -> Iterator[str]:

@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
+from samovar.cli.generated_words import generated_words
 from samovar.cli.live_doing import THINKING, bar, doing_of
 from samovar.cli.live_items import ItemLines, WholeList
 from samovar.cli.live_tools import ToolLines
@@ -30,6 +31,7 @@ from samovar.generation import (
     ToolCalled,
     ToolFinished,
 )
+from samovar.running.wire import tokens_to_wire
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
@@ -249,11 +251,8 @@ def line_of(
         line.append(f"  {lasting(left.duration_s)}", style="dim")
     tokens = left.figures.tokens if left.figures else whole.tokens if whole else None
     if tokens is not None:
-        thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
-        line.append(
-            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated{thought}",
-            style="dim",
-        )
+        generated = generated_words(tokens_to_wire(tokens))
+        line.append(f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {generated}", style="dim")
     if whole and left.status is not VisitStatus.SUCCESS:
         line.append(f"  {whole.counts}")
     if left.error:

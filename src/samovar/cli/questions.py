@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from samovar.actions.question import accepted
-from samovar.cli.keeping import journal_option, open_journal
+from samovar.cli.keeping import journal_option
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
@@ -19,6 +19,7 @@ from samovar.cli.trusting import settings_for
 from samovar.config import Settings
 from samovar.errors.counting import counted
 from samovar.journal.base import Journal
+from samovar.journal.opening import open_journal
 from samovar.journal.people import KeptQuestion
 from samovar.running.waiting import question_from
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from samovar.cli.generated_words import generated_words
 from samovar.cli.showing import shown
 from samovar.errors.counting import counted
 from samovar.errors.durations import lasting
@@ -53,8 +54,7 @@ def show_report(
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
     reused = f"{tokens['reused']} reused" + (f" ({restored} from disk)" if restored else "")
-    thought = f" ({tokens['reasoning']} of them reasoning)" if tokens["reasoning"] else ""
-    counts = f"{tokens['evaluated']} evaluated · {reused} · {tokens['generated']} generated{thought}"
+    counts = f"{tokens['evaluated']} evaluated · {reused} · {generated_words(tokens)}"
     speeds = [
         f"{model['decode_tokens_per_s']:.0f} tokens/s"
         for model in report["models"]

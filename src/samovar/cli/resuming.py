@@ -14,7 +14,7 @@ from typing import Any
 
 from samovar.app import open_library
 from samovar.cli.choosing import chosen_run
-from samovar.cli.keeping import digests, journal_option, open_journal
+from samovar.cli.keeping import journal_option
 from samovar.cli.run import run_workflow
 from samovar.cli.run_arguments import KEPT, RunArguments
 from samovar.cli.terminal import say
@@ -24,8 +24,10 @@ from samovar.errors.durations import lasting
 from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
 from samovar.journal.leases import LEASE_S
+from samovar.journal.opening import open_journal
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.running.keeping import digests
 from samovar.running.uncertain import Decision, Decisions, undecided
 
 

@@ -22,6 +22,7 @@ KEPT = (
     "limit_transitions",
     "limit_duration",
     "no_effects",
+    "from_program",
     "lenient",
 )
 """The arguments that hold for all of a run, however often it continues."""
@@ -88,6 +89,8 @@ class RunArguments:
     verbose: int
     rows: RowsArguments = field(default_factory=RowsArguments)
     """The rows that it is run for."""
+    from_program: bool = False
+    """The run that continues was begun by another program, with values that are not the user's."""
     changed_secrets: bool = False
     """Secrets of a run that continues need not be those that it began with."""
     no_journal: bool = False

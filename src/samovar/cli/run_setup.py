@@ -38,6 +38,7 @@ def run_settings(
         answers=read_answers(arguments.answers, workflow, library),
         trusts=arguments.trust or arguments.dry_run,
         no_effects=arguments.no_effects,
+        from_program=bool(arguments.from_program),  # older runs do not say
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
@@ -71,7 +72,8 @@ def _given_before(arguments: RunArguments) -> dict[str, object]:
     if head is None:
         return {}
     is_rerun = arguments.origin is not None and arguments.origin.at is None
-    names = head.given if is_rerun and head.given is not None else tuple(head.variables)
+    are_defaults_new = is_rerun or arguments.from_program  # whose own defaults may name any file
+    names = head.given if are_defaults_new and head.given is not None else tuple(head.variables)
     return {name: head.variables[name] for name in names if name in head.variables}
 
 

@@ -18,7 +18,6 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from samovar.cli.console import make_console
-from samovar.cli.keeping import open_journal
 from samovar.cli.kept_files import age_s
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
@@ -28,6 +27,7 @@ from samovar.errors import UsageError
 from samovar.errors.counting import counted
 from samovar.errors.durations import lasting
 from samovar.journal.base import RunStatus, RunSummary
+from samovar.journal.opening import open_journal
 from samovar.running.kept_wire import summary_to_wire
 
 SHOWN = 20

@@ -19,6 +19,7 @@ from samovar.errors import ContextError
 from samovar.generation import (
     Embeddings,
     FinishReason,
+    GoingOn,
     KvType,
     Message,
     Options,
@@ -34,8 +35,6 @@ from samovar.values.certainty import ChosenValue
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
-
-
 OnEnd = Callable[[], None]
 """Called on the event loop, once: the model holds nothing for this answer any more."""
 
@@ -204,15 +203,18 @@ class Model(Protocol):
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Answers `messages`. Without a `conversation` nobody continues from the answer.
 
         The iterator gives one `PromptEvaluating` before anything is evaluated, further ones in between,
         `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
-
         `on_end` is called once the engine has done with the answer, at the latest before the exit returns.
         What has not been read by then can still be read, also from a model that was closed meanwhile.
+
+        With `going_on` the answer is kept, also if it is left early, and begins with what was kept of it,
+        which counts as generated. With `deterministic` the whole is the same as without an interruption.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
         `UnmetError` for options that cannot be met, `ClosedError` after `close`.

@@ -15,7 +15,6 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
-from samovar.engines.answer import AnswerParts
 from samovar.engines.base import (
     Conversation,
     Finished,
@@ -28,11 +27,19 @@ from samovar.engines.base import (
     check_lengths,
 )
 from samovar.engines.least import least_json
-from samovar.engines.markers import Markers
-from samovar.engines.scripted_calls import prompt_text, reader_of, with_call
+from samovar.engines.scripted_answers import ScriptedAnswer, answer_to, lasting_of
+from samovar.engines.scripted_calls import prompt_text, with_call
 from samovar.engines.scripted_words import vector_of, words
 from samovar.errors import ClosedError, ContextError, UnmetError
-from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
+from samovar.generation import (
+    Embeddings,
+    FinishReason,
+    GoingOn,
+    Message,
+    Options,
+    PromptEvaluating,
+    TokenCounts,
+)
 from samovar.models.cost import Cost
 from samovar.values import Record
 from samovar.values.certainty import certain
@@ -47,25 +54,11 @@ def echo(messages: Sequence[Message]) -> str:
     return messages[-1].content
 
 
-def _answer_to(options: Options, messages: Sequence[Message] = ()) -> AnswerParts:
-    """What is said, parted and trimmed as an answer to a prompt with these options."""
-    markers = None if options.raw else Markers(is_known=True)
-    answer = AnswerParts(
-        markers,
-        stop=() if options.held_by else options.stop,
-        choices=() if options.may_call else options.choices,
-        form="grammar" if options.may_call and (options.held_by or options.must_call) else None,
-    )
-    if (reader := reader_of(messages, options)) is not None:
-        answer.expect_calls(reader)
-    return answer
-
-
 def text_of(said: str, options: Options) -> str:
     """What of an answer is its text: without the reasoning, and trimmed."""
     if said in options.choices:
         return said
-    answer = _answer_to(replace(options, choices=()))
+    answer = answer_to(replace(options, choices=()))
     pieces = [*answer.feed(said.encode("utf-8", "replace")), *answer.finish()]
     return "".join(piece.piece for piece in pieces if piece.kind == "text")
 
@@ -103,6 +96,7 @@ class ScriptedModel:
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         self._check_open()
         prompt = words(prompt_text(messages, options))
@@ -110,12 +104,16 @@ class ScriptedModel:
         if len(prompt) >= self._cells:
             raise ContextError(prompt_tokens=len(prompt), context_tokens=self._cells)
         self._running += 1
+        said = self._answer(messages, options)
+        is_secret = any(message.secret for message in messages)
+        lasting = None if is_secret or going_on is None else lasting_of(going_on, prompt, said, options)
         try:
-            answer = _answer_to(options, messages)
-            said = self._answer(messages, options)
-            yield self._events(prompt, said, options, answer, len(prompt) - len(without_tools))
+            answer = ScriptedAnswer(answer_to(options, messages), options, lasting)
+            yield self._events(prompt, said, answer, len(prompt) - len(without_tools))
         finally:
             self._running -= 1
+            if lasting is not None and lasting.is_new:
+                lasting.keep()
             on_end()
 
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
@@ -132,20 +130,22 @@ class ScriptedModel:
         return text[: text.rindex(said)] + choice
 
     async def _events(
-        self, prompt: list[str], said: str, options: Options, answer: AnswerParts, tools_tokens: int
+        self, prompt: list[str], said: str, answering: ScriptedAnswer, tools_tokens: int
     ) -> AsyncIterator[GenerationEvent]:
+        answer, options, lasting = answering.parts, answering.options, answering.lasting
         reused = 0
         while reused < min(len(prompt) - 1, len(self._seen)) and prompt[reused] == self._seen[reused]:
             reused += 1
         self._seen = prompt
         yield PromptEvaluating(total_tokens=len(prompt), reused_tokens=reused, evaluated_tokens=0)
-        generated = 0
         room = self._cells - len(prompt)
         reason = FinishReason.STOP
-        began_s = anyio.current_time()
-        for token in words(said):
+        began_s = anyio.current_time() - answering.spent_s
+        for piece in answering.follow(words(said)):
+            yield piece
+        for token in words(said)[answering.generated :]:
             is_limited = answer.is_free or not options.choices or options.may_call
-            if generated >= (min(room, options.max_tokens) if is_limited else room):
+            if answering.generated >= (min(room, options.max_tokens) if is_limited else room):
                 reason = FinishReason.LENGTH
                 break
             with anyio.move_on_after(options.timeout_s) as clock:
@@ -154,19 +154,23 @@ class ScriptedModel:
             if clock.cancelled_caught or is_over:
                 reason = FinishReason.TIMEOUT
                 break
-            generated += 1
-            for piece in answer.feed(token.encode("utf-8", "replace")):
+            for piece in answering.say(token):
                 yield piece
             if answer.stopped:
                 break
+            if lasting is not None and lasting.is_due:
+                lasting.keep()
+        if lasting is not None:
+            lasting.is_over = True
         cut = answer.cut(is_done=reason is FinishReason.STOP)
         for piece in answer.finish():
             yield piece
         counts = TokenCounts(
             evaluated=len(prompt) - reused,
             reused=reused,
-            generated=generated,
+            generated=answering.generated,
             reasoning=answer.reasoning_tokens,
+            resumed=lasting.resumed if lasting else 0,
         )
         self._tokens += counts
         calls = answer.calls if reason is FinishReason.STOP else ()

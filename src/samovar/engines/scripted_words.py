@@ -11,6 +11,8 @@ from array import array
 from collections.abc import Sequence
 from zlib import crc32
 
+MOST_NUMBER = 2**32 - 1
+"""Of a token."""
 DIMENSIONS = 64
 """Of its vectors."""
 
@@ -18,6 +20,11 @@ DIMENSIONS = 64
 def words(text: str) -> list[str]:
     """The scripted engine's tokens: words, each with the blanks before it."""
     return re.findall(r"\s*\S+|\s+$", text)
+
+
+def number_of(token: str) -> int:
+    """The scripted engine's number of a token."""
+    return crc32(token.encode("utf-8", "surrogatepass"))
 
 
 def vector_of(tokens: Sequence[str]) -> array[float]:

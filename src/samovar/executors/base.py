@@ -18,6 +18,7 @@ from samovar.errors.counting import counted
 from samovar.generation import (
     Embeddings,
     FinishReason,
+    GoingOn,
     Message,
     MessagePart,
     Options,
@@ -90,6 +91,9 @@ class PromptRequest:
     """The number of the visit within the run, for logs."""
     permits: Permits | None = field(default=None, compare=False, repr=False)
     """Whether a program may do what it wants to do itself, where the settings say that it asks; None: no."""
+    going_on: GoingOn | None = field(default=None, compare=False, repr=False)
+    """How the answer outlives this process, if the executor can continue one (`resumes`); None: it does not.
+    It is what was kept of the answers to the same request."""
     allows_effects: bool = True
     """False: whoever answers does nothing itself, whatever the settings say."""
 
@@ -193,6 +197,8 @@ class ExecutorAbilities:
     """It says how many tokens of a prompt were computed and how many were there already."""
     usage: bool = False
     """It says how many tokens an answer took."""
+    resumes: bool = False
+    """An answer that was interrupted goes on in another process from the token where it was."""
     cost: bool = False
     """It says itself what an answer cost, as far as it knows that."""
 

@@ -56,6 +56,7 @@ class LocalExecutor:
         budget=True,
         evaluated=True,
         usage=True,
+        resumes=True,
     )
 
     @classmethod
@@ -225,4 +226,10 @@ class LocalConnection:
         def loading(fraction: float) -> None:
             on_event(ModelLoading(model=spec.reference, fraction=fraction))
 
-        return await session.ask(request.messages, request.options, on_event=passed_on, on_load=loading)
+        return await session.ask(
+            request.messages,
+            request.options,
+            on_event=passed_on,
+            on_load=loading,
+            going_on=request.going_on,
+        )

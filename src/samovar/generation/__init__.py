@@ -19,6 +19,10 @@ from samovar.generation.answers import TokenCounts as TokenCounts
 from samovar.generation.answers import ToolCalled as ToolCalled
 from samovar.generation.answers import ToolFinished as ToolFinished
 from samovar.generation.answers import ToolStatus as ToolStatus
+from samovar.generation.begun import KEEP_EVERY_S as KEEP_EVERY_S
+from samovar.generation.begun import Begun as Begun
+from samovar.generation.begun import GoingOn as GoingOn
+from samovar.generation.begun import KeptState as KeptState
 from samovar.generation.messages import Message as Message
 from samovar.generation.messages import MessagePart as MessagePart
 from samovar.generation.messages import PartKind as PartKind

@@ -37,6 +37,8 @@ class TokenCounts:
     generated: int = 0
     reasoning: int = 0
     """Of those generated: the ones that the model spent on its reasoning."""
+    resumed: int = 0
+    """Of those generated: the ones that an earlier process had generated, before it was interrupted."""
     untold: int = 0
     """Answers of which whoever gave them did not say how many tokens they took: they count as none above."""
 
@@ -46,6 +48,7 @@ class TokenCounts:
             reused=self.reused + other.reused,
             generated=self.generated + other.generated,
             reasoning=self.reasoning + other.reasoning,
+            resumed=self.resumed + other.resumed,
             untold=self.untold + other.untold,
         )
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from samovar.generation import TokenCounts
+from samovar.generation import Begun, TokenCounts
 from samovar.journal.people import AskedPeople, People
 from samovar.journal.row_key import KeptRow, RowKey
 from samovar.journal.run_status import RunStatus as RunStatus
@@ -142,6 +142,16 @@ class KeptRun(Protocol):
         """A visit has ended. `within`: what the paths of the visits that it is made of begin with, before a
         `/` or `[`; those that have not ended are given up. Raises `JournalError`.
         """
+        ...
+
+    def begun(self, key: VisitKey) -> Sequence[Begun]:
+        """What the journal had of a visit's answers in progress when the run was opened, in the order of its
+        prompts."""
+        ...
+
+    def keep_begun(self, key: VisitKey, prompt: int, begun: Begun) -> None:
+        """There is so much of the answer to one of a visit's prompts, counted from 1. Does not wait; if it
+        cannot be kept, nothing is lost but the time that it took. It is gone once the visit has ended."""
         ...
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:

@@ -19,7 +19,9 @@ from typing import Any
 from samovar.errors import JournalError, Place
 from samovar.events import NOTHING, Caller, PromptFigures, RunError
 from samovar.generation import (
+    Begun,
     FinishReason,
+    KeptState,
     Message,
     MessagePart,
     Options,
@@ -49,6 +51,7 @@ TYPE = "$"
 _RECORDS: Mapping[str, type] = {
     one.__name__: one
     for one in (
+        Begun,
         Caller,
         Charges,
         ChosenValue,
@@ -56,6 +59,7 @@ _RECORDS: Mapping[str, type] = {
         ForkEnds,
         KeptEnd,
         KeptQuestion,
+        KeptState,
         LoadWait,
         Message,
         MessagePart,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from samovar.errors import JournalError
-from samovar.journal import rows
+from samovar.journal import begun_answers, rows
 
 VERSION_1 = """
 CREATE TABLE run (
@@ -139,6 +139,7 @@ MIGRATIONS: Sequence[str] = (
     VERSION_6,
     rows.TABLE,
     VERSION_8,
+    begun_answers.TABLE,
 )
 """Each leads from the schema of its number, from 0 on, to the next."""
 

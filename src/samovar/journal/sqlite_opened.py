@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from samovar.generation import Begun
 from samovar.journal.base import ForkEnds, KeptVisit, VisitKey
+from samovar.journal.begun_answers import begun_of
 from samovar.journal.codec import from_json
 from samovar.journal.sqlite_people import answers_of
 
@@ -24,6 +26,8 @@ class Opened:
     visits: Sequence[KeptVisit] = ()
     answers: Mapping[VisitKey, str] = field(default_factory=dict)
     forks: Mapping[VisitKey, ForkEnds] = field(default_factory=dict)
+    begun: Mapping[VisitKey, Sequence[Begun]] = field(default_factory=dict)
+    """Answers in progress."""
     driven_s: float = 0.0
 
 
@@ -36,6 +40,7 @@ def opened(connection: Any, number: int, lease: int, visits: Sequence[KeptVisit]
         visits=visits,
         answers=answers_of(connection, number),
         forks={fork.key: fork for fork in forks_of(connection, number)},
+        begun=begun_of(connection, number),
         driven_s=driven_s,
     )
 

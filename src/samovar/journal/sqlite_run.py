@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from samovar.generation import TokenCounts
+from samovar.generation import Begun, TokenCounts
+from samovar.journal import begun_answers
 from samovar.journal.base import (
     ForkEnds,
     Intent,
@@ -58,7 +59,7 @@ class SqliteRun(HeldRun):
         self.asked = SqliteAsked(writer, looking, earlier.number, self._check, earlier.answers)
         self._texts = texts
         self._known = {one.intent.key: one for one in earlier.visits if not one.is_at_cancel}
-        self._forks = earlier.forks
+        self._forks, self._begun = earlier.forks, earlier.begun
         self._last = max((one.intent.number for one in earlier.visits), default=0)
         self._steps: list[KeptStep] = []
 
@@ -67,6 +68,16 @@ class SqliteRun(HeldRun):
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return self._forks.get(key)
+
+    def begun(self, key: VisitKey) -> Sequence[Begun]:
+        return self._begun.get(key, ())
+
+    def keep_begun(self, key: VisitKey, prompt: int, begun: Begun) -> None:
+        def put(connection: Any) -> None:
+            self._check(connection)
+            begun_answers.put(connection, self._number, key, prompt, begun)
+
+        self._writer.post(put)
 
     async def intend(self, intent: Intent) -> None:
         key, known = intent.key, self._known.get(intent.key)
@@ -107,6 +118,7 @@ class SqliteRun(HeldRun):
             self._check(connection)
             self._write_steps(connection, steps)
             self._texts.keep(connection, self._number, kept)
+            begun_answers.drop(connection, self._number, key)
             connection.execute(
                 "UPDATE visit SET outcome = ?, text = ?, inputs = ? WHERE run = ? AND path = ? AND line = ? "
                 "AND nth = ?",
@@ -168,14 +180,17 @@ class SqliteRun(HeldRun):
         now_s, steps = time.time(), self._take_steps()
         if self.head.is_outline:
             message, ending = "", None
-        result = None if ending is None else ending.result
-        kept = None if ending is None else cut(replace(ending, result=None))
+        of_row = self.head.row is not None  # whose result is kept beside the row
+        result = ending.result if ending is not None and of_row else None
+        kept = None if ending is None else cut(replace(ending, result=None) if of_row else ending)
 
         def update(connection: Any) -> None:
             self._check(connection)
             self._write_steps(connection, steps)
             if kept is not None:
                 self._texts.keep(connection, self._number, kept)
+            if status is RunStatus.COMPLETED:
+                begun_answers.drop_all(connection, self._number)
             if result is not None:
                 end_row(connection, self._number, result)
             connection.execute(

@@ -184,7 +184,7 @@ class KeptEnd:
     is_concealed: bool = False
     """As in `VisitOutcome`."""
     result: str | None = None
-    """Of a row that completed: what it was for, as JSON, without secrets."""
+    """Of a run for a row or for another program that completed: what it gives, as JSON, without secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

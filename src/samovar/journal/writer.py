@@ -107,6 +107,16 @@ class Writer:
             raise error
         return result
 
+    def post(self, write: Write) -> None:
+        """Has something written that nobody waits for. If it cannot be, whoever writes next is told why."""
+
+        def settle(result: object, error: BaseException | None) -> None:
+            if error is not None:
+                log.debug("%s", error)
+
+        with contextlib.suppress(JournalError):  # it is closed
+            self._put(_Waiting(write, False, settle))
+
     def when_idle(self, step: Callable[[Any], bool]) -> None:
         """Has a step done when nobody waits for a write, in its own transaction, until it gives False.
 

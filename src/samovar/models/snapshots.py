@@ -63,6 +63,8 @@ class _Job:
     """None: it is digests."""
     digest: bytes = b""
     """Digest of the fingerprint's name."""
+    is_removal: bool = False
+    """It is to be deleted."""
 
 
 class Snapshots:
@@ -153,6 +155,9 @@ class Snapshots:
                 self._lock.notify_all()
 
     def _write(self, job: _Job) -> None:
+        if job.is_removal:
+            job.path.unlink(missing_ok=True)
+            return
         if job.snapshot is not None and job.path.exists():
             return
         for one in (self.folder.path, job.path.parent):
@@ -250,6 +255,19 @@ class ModelSnapshots:
         snapshot = Snapshot(held, start, self.folder / name_of(held, start), saves_s)
         job = _Job(path=snapshot.path, blob=blob, snapshot=snapshot, digest=self._digest)
         return snapshot if self._snapshots.offer(job) else None
+
+    def find(self, tokens: Sequence[int], start: int) -> Snapshot | None:
+        """The copy of these positions; None if there is none, or it does not look whole."""
+        held = array("i", tokens)
+        if self._snapshots.folder.distrust():
+            return None
+        found = read_snapshot(self.folder / name_of(held, start), self._digest)
+        return found if found is not None and (found.tokens, found.start) == (held, start) else None
+
+    def remove(self, tokens: Sequence[int], start: int) -> None:
+        """Has the copy of these positions deleted soon."""
+        path = self.folder / name_of(array("i", tokens), start)
+        self._snapshots.offer(_Job(path=path, blob=bytearray(), is_removal=True))
 
     def write_s(self, size_bytes: int) -> float:
         """What writing this much takes, in seconds, as far as it was measured."""

@@ -70,7 +70,7 @@ def prepare(
         allows_effects=not run.no_effects,
         allow=allow,
     )
-    variables = bound(workflow, given, settings, ask)
+    variables = bound(workflow, given, settings, ask, by_user=not run.from_program)
     if needs_models:
         _check_programs(workflow, library)
         check_executors(workflow, library, settings, run)
@@ -84,13 +84,15 @@ def bound(
     given: Mapping[str, object],
     settings: Settings,
     ask: Callable[[Parameter], object] | None = None,
+    *,
+    by_user: bool = True,
 ) -> dict[str, object]:
     """The variables to begin with. Raises `UsageError`, also for a value that is too large."""
     with limited(settings.value_bytes):
         try:
             for name, value in given.items():
                 within(value, f"The value given for {name!r}")
-            return bind(workflow.parameters, given, ask=ask, by_user=True)
+            return bind(workflow.parameters, given, ask=ask, by_user=by_user)
         except TooLargeError as error:
             raise UsageError(error.message) from None
 

@@ -7,9 +7,8 @@ happens below.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -28,9 +27,10 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
-from samovar.python.arguments import expect, texts_of
-from samovar.python.figures import figures_of
+from samovar.python.arguments import check_session, expect, texts_of
+from samovar.python.figures import Statistics, figures_of
 from samovar.python.home import home_of
+from samovar.python.rows import GivenRows, Row, rows_of, run_bound
 from samovar.python.run_options import (
     RunOptions,
     Variables,
@@ -44,20 +44,8 @@ from samovar.python.runs import RunHandle, RunReport
 from samovar.python.sessions import Session
 from samovar.python.unentered import Unentered
 from samovar.running.prepared import Prepared
-from samovar.running.runner import Runner
-from samovar.serving.pool import PoolStatistics
-from samovar.serving.session import LocalSession, SessionStatistics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """What is held and what was done. Figures are measured, or None."""
-
-    pool: PoolStatistics
-    """Each model's loads, tokens, threads and bytes; the budget."""
-    sessions: SessionStatistics
-    resident_bytes: int | None
-    """Resident bytes of this process, now."""
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.serving.session import LocalSession
 
 
 class Samovar:
@@ -84,7 +72,7 @@ class Samovar:
         the session. Raises `TypeError` for an option's name, `UsageError` for its value, and on entry
         `ModelError` for a model that cannot be had.
         """
-        _check_session("session()", model, system)
+        check_session("session()", model, system)
         make_options("session()", defaults)
         form = "async with app.session() as session"
         return Unentered(
@@ -106,7 +94,7 @@ class Samovar:
     ) -> Session:
         """As `session`; the caller closes it."""
         self._check_open()
-        _check_session("open_session()", model, system)
+        check_session("open_session()", model, system)
         make_options("open_session()", defaults)
         spec = await self._app.locate(
             self._reference(model) or self._app.settings.model, lambda done_bytes, total_bytes: None
@@ -186,26 +174,8 @@ class Samovar:
         given = read_options(**options)
         settings = runner_settings(given, self._folder(given), self._app.settings, trusts=self._trusts)
         sources = sources_of(variables)
-        library = self._library(given)
-
-        def prepare_run() -> Prepared:
-            found = self._read(workflow, given)
-            is_read = isinstance(workflow, Workflow) or is_text(workflow)
-            return prepare(
-                found if is_read else str(workflow),
-                read_variables(sources, found, settings.folder),
-                library,
-                self._app.settings,
-                settings,
-                is_named=any(one is workflow for one in self._named),
-                ask=given.get("ask"),
-                needs_models=not self._is_scripted,
-                budget=self._app.room_bytes,
-            )
-
-        prepared = await anyio.to_thread.run_sync(prepare_run)
-        on_event = given.get("on_event") or (lambda event: None)
-        runner = Runner(library, self._app.executor, on_event=on_event, settings=settings)
+        prepared = await anyio.to_thread.run_sync(self._prepare, workflow, sources, given, settings)
+        runner = self._runner(given, settings)
         handle = given.get("handle") or RunHandle()
         handle.attach(runner)
         try:
@@ -214,6 +184,63 @@ class Samovar:
             figures = figures_of(self._app)
             handle.end(figures)
         return RunReport.of(record, figures)
+
+    async def run_rows(
+        self,
+        workflow: str | Path | Workflow,
+        rows: Iterable[Row],
+        variables: Variables | None = None,
+        *,
+        at_once: int = 8,
+        **options: Unpack[RunOptions],
+    ) -> list[RunReport]:
+        """Runs a workflow once for each row, several at once, and returns their records in the rows' order.
+
+        `variables`: the same for all rows; a row's own override them. `at_once`: rows worked on together; 1
+        if their commands must not run side by side. `options`: as for `run`, without `ask` and `handle`.
+        Before any row is run, raises `UsageError` that names a wrong one, and what `run` raises.
+        """
+        self._check_open()
+        given = read_options(**options)
+        found = rows_of(rows, at_once, given)
+        settings = runner_settings(given, self._folder(given), self._app.settings, trusts=self._trusts)
+        sources, library = sources_of(variables), self._library(given)
+
+        def prepare_rows() -> tuple[list[Mapping[str, object]], Prepared]:
+            read, own = self._read(workflow, given), self._app.settings
+            same = read_variables(sources, read, settings.folder)
+            many = GivenRows(
+                rows=found, workflow=read, given=same, library=library, settings=own, run=settings
+            )
+            return many.bound(), self._prepare(workflow, [same, found[0]], given, settings)
+
+        if not found:
+            return []
+        bound, prepared = await anyio.to_thread.run_sync(prepare_rows)
+        records = await run_bound(bound, prepared, lambda keeping: self._runner(given, settings), at_once)
+        return [RunReport.of(record, figures_of(self._app)) for record in records]
+
+    def _prepare(
+        self, workflow: object, sources: Sequence[Row | Path], given: RunOptions, settings: RunnerSettings
+    ) -> Prepared:
+        """What a run begins with. It reads files."""
+        found = self._read(workflow, given)
+        is_read = isinstance(workflow, Workflow) or is_text(workflow)
+        return prepare(
+            found if is_read else str(workflow),
+            read_variables(sources, found, settings.folder),
+            self._library(given),
+            self._app.settings,
+            settings,
+            is_named=any(one is workflow for one in self._named),
+            ask=given.get("ask"),
+            needs_models=not self._is_scripted,
+            budget=self._app.room_bytes,
+        )
+
+    def _runner(self, given: RunOptions, settings: RunnerSettings) -> Runner:
+        on_event = given.get("on_event") or (lambda event: None)
+        return Runner(self._library(given), self._app.executor, on_event=on_event, settings=settings)
 
     async def embed(
         self,
@@ -265,8 +292,3 @@ class Samovar:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("Samovar was closed: use it inside of `async with samovar.open() as app`.")
-
-
-def _check_session(call: str, model: object, system: object) -> None:
-    expect(call, "model", model, (str, type(None)), "a model reference")
-    expect(call, "system", system, (str, type(None)), "a text")

@@ -48,3 +48,9 @@ def texts_of(call: str, texts: object) -> tuple[str, ...]:
         if not is_utf8(text):
             raise UsageError(f"{call} takes texts: number {number} has a lone surrogate, half a character.")
     return tuple(texts)
+
+
+def check_session(call: str, model: object, system: object) -> None:
+    """Raises `UsageError` for what no session begins with."""
+    expect(call, "model", model, (str, type(None)), "a model reference")
+    expect(call, "system", system, (str, type(None)), "a text")

@@ -7,7 +7,7 @@ its own. Ctrl-C in a call stops what was called, and comes out. Any thread may c
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from samovar.generation import Embeddings, Message
 from samovar.language.workflow import Workflow
 from samovar.python import api, sessions
 from samovar.python.answers import AnswerOptions
-from samovar.python.api import Statistics
+from samovar.python.figures import Statistics
 from samovar.python.open_settings import OpenSettings
 from samovar.python.opening import open as open_waiting
+from samovar.python.rows import Row
 from samovar.python.run_options import RunOptions, Variables
 from samovar.python.runs import RunReport
 from samovar.python.unentered import BlockingUnentered
@@ -106,6 +107,19 @@ class BlockingSamovar:
         `stop()` of a handle may be called from any thread.
         """
         return self._loop.call(partial(self._app.run, workflow, variables, **options))
+
+    def run_rows(
+        self,
+        workflow: str | Path | Workflow,
+        rows: Iterable[Row],
+        variables: Variables | None = None,
+        *,
+        at_once: int = 8,
+        **options: Unpack[RunOptions],
+    ) -> list[RunReport]:
+        """As `api.Samovar.run_rows`."""
+        run = partial(self._app.run_rows, workflow, rows, variables, at_once=at_once, **options)
+        return self._loop.call(run)
 
     def embed(
         self,

@@ -17,10 +17,22 @@ from samovar.generation import TokenCounts
 from samovar.running.run import Run
 from samovar.running.wire import run_to_wire, tokens_to_wire
 from samovar.serving.lifecycle import ModelUse
+from samovar.serving.pool import PoolStatistics
 from samovar.serving.session import SessionStatistics
 
 if TYPE_CHECKING:
     from samovar.executors.dispatch import ExecutorUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What is held and what was done. Figures are measured, or None."""
+
+    pool: PoolStatistics
+    """Each model's loads, tokens, threads and bytes; the budget."""
+    sessions: SessionStatistics
+    resident_bytes: int | None
+    """Resident bytes of this process, now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from samovar.generation import Begun
 from samovar.journal.base import (
     ForkEnds,
     Intent,
@@ -111,6 +112,12 @@ class _InMemory:
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         visits = self._foresight.taken if outcome.origin else self._foresight.done
         visits.append(self._begun[key])
+
+    def begun(self, key: VisitKey) -> Sequence[Begun]:
+        return ()
+
+    def keep_begun(self, key: VisitKey, prompt: int, begun: Begun) -> None:
+        raise AssertionError("no prompt is performed")
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return None

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from samovar.errors import JournalError
 from samovar.events import RunStarted
+from samovar.folders import current_folder
 from samovar.journal.base import Journal, KeptEnd, KeptRun, RunHead, RunOrigin
 from samovar.journal.outlined import outlined_head
 from samovar.journal.row_key import RowKey
+from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.running.foreseeing import Foresight
 from samovar.running.prepared import Prepared
 from samovar.running.references import References
@@ -23,6 +26,9 @@ from samovar.running.run import Run
 from samovar.running.uncertain import Decisions
 from samovar.running.unkept import BestEffort
 from samovar.values import plain
+
+FROM_PROGRAM = "from_program"
+"""The option of a run that another program has begun, which may ask later for what it gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,20 @@ class Keeping:
     fails then."""
     resident_bytes: Callable[[], int | None] = lambda: None
     """How much memory this process takes; None: not measured."""
+
+
+def sources(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The texts of the files of a workflow and of all it runs, as they were read, by their whole paths."""
+    return {
+        str(current_folder() / one.path): one.source for one in library.tree(workflow) if one.path is not None
+    }
+
+
+def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
+    """The digests of these texts, by which a change is seen."""
+    return {
+        str(current_folder() / one.path): one.digest for one in library.tree(workflow) if one.path is not None
+    }
 
 
 @asynccontextmanager
@@ -106,9 +126,10 @@ async def kept_run(
 
 
 def kept_end(journal: KeptRun, run: Run, variables: Mapping[str, object], references: References) -> KeptEnd:
-    """What is kept of a run that ends; of a row also what it is for, if it completes."""
+    """What is kept of a run that ends; of a row, or for a program, also what it gives if it completes."""
     end = references.conceal(KeptEnd(variables=variables, is_concealed=not references.is_empty))
-    return end if journal.head.row is None else replace(end, result=_result(run, variables))
+    is_asked_for = journal.head.row is not None or journal.head.options.get(FROM_PROGRAM) is True
+    return replace(end, result=_result(run, variables)) if is_asked_for else end
 
 
 def _result(run: Run, variables: Mapping[str, object]) -> str:

@@ -52,6 +52,9 @@ class RunnerSettings:
     """All that a run reaches besides its executor: commands, files, the user, and time."""
     keeping: Keeping | None = None
     """Where the run is kept; None: nowhere."""
+    from_program: bool = False
+    """Its variables come from another program and not from the user: a file that one of them names is below
+    the folder."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None

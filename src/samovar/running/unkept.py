@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from samovar.errors import JournalError, LeaseLostError
+from samovar.generation import Begun
 from samovar.journal.base import (
     ForkEnds,
     Intent,
@@ -71,6 +72,13 @@ class BestEffort:
 
     async def leave(self, key: VisitKey, outcome: VisitOutcome, *, within: str | None = None) -> None:
         await self.tried(lambda: self._run.leave(key, outcome, within=within))
+
+    def begun(self, key: VisitKey) -> Sequence[Begun]:
+        return self._run.begun(key)
+
+    def keep_begun(self, key: VisitKey, prompt: int, begun: Begun) -> None:
+        if self._lost is None:
+            self._run.keep_begun(key, prompt, begun)
 
     def fork_of(self, key: VisitKey) -> ForkEnds | None:
         return self._run.fork_of(key)

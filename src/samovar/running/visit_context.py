@@ -6,8 +6,10 @@ What happens while a prompt is answered is reported as events of the run from he
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 
 from samovar.actions.attempts import nobody
 from samovar.actions.base import ActionContext
@@ -20,7 +22,9 @@ from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, forget
 from samovar.generation import (
+    KEEP_EVERY_S,
     ExecutorFailed,
+    GoingOn,
     Message,
     ModelLoading,
     PromptEvent,
@@ -71,6 +75,8 @@ class VisitContext(VisitEffects):
     """Of attempts that were followed by another, for the journal."""
     aside: list[PromptReply] = field(default_factory=list)
     """What servers had the model write, for the journal."""
+    prompts: Iterator[int] = field(default_factory=lambda: count(1))
+    """Numbers of what it asks, for the journal."""
     called: list[str] = field(default_factory=list)
     """The workflows that its model has called as tools."""
     loads: dict[str, list[float]] = field(default_factory=dict)
@@ -173,7 +179,12 @@ class VisitContext(VisitEffects):
         self.deciding.of_prompt(replace(request, messages=messages), before)
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
-            request, messages=messages, history=history, run=self.services.run, visit=self.number
+            request,
+            messages=messages,
+            history=history,
+            run=self.services.run,
+            visit=self.number,
+            going_on=self._going_on(),
         )
         request = permitted(request, self.ask_user, self.services)
         connection = self.services.connection
@@ -188,6 +199,14 @@ class VisitContext(VisitEffects):
             said.has_said(request.session, request.fork, self.stamp)
             self.exchanges.append(answered(asked, reply))
         return reply
+
+    def _going_on(self) -> GoingOn | None:
+        """How the answer to the visit's next prompt outlives this process; None: it does not."""
+        journal, number = self.services.journal, next(self.prompts)
+        if journal is None or journal.head.is_outline or self.deciding.only_asks:
+            return None
+        keep = partial(journal.keep_begun, self.key, number)
+        return GoingOn(begun=tuple(journal.begun(self.key)), keep=keep, every_s=KEEP_EVERY_S)
 
     async def ask_aside(self, request: PromptRequest) -> PromptReply:
         """Raises `PastLimitError`. Whoever answers does nothing itself."""

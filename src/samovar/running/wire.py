@@ -70,7 +70,7 @@ def tokens_to_wire(tokens: TokenCounts) -> Object:
         "reused": tokens.reused,
         "generated": tokens.generated,
         "reasoning": tokens.reasoning,
-    } | ({"untold": tokens.untold} if tokens.untold else {})
+    } | {name: count for name in ("resumed", "untold") if (count := getattr(tokens, name))}
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:

@@ -19,7 +19,8 @@ import anyio
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, GoingOn, Message, Options, TextGenerated
+from samovar.serving.attempt import Attempt
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
@@ -32,18 +33,6 @@ OnLoad = Callable[[float], None]
 
 def _ignore(_event: object) -> None:
     """Nobody listens."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What one turn sends. Changed by `LocalSession._make_room` until it fits."""
-
-    messages: tuple[Message, ...]
-    options: Options
-    dropped: int = 0
-    """How many of the oldest messages were left out."""
-    may_grow: bool = True
-    """False once a larger arena was asked for."""
 
 
 class LocalSession:
@@ -106,29 +95,35 @@ class LocalSession:
         *,
         on_event: OnGenerationEvent = _ignore,
         on_load: OnLoad = _ignore,
+        going_on: GoingOn | None = None,
     ) -> Turn:
-        """Says `messages` and returns the answer.
+        """Says `messages` and returns the answer. `going_on`: how it outlives this process.
 
         A `system` message replaces the one the conversation has. Both callbacks run on the event loop; an
         exception in one stops the turn and comes out. Raises `ModelError`: `ContextError` for what does not
         fit, `BudgetError` for what would only fit a context that may not be had; and `ClosedError` after
         `close`, also when it closes during the turn.
         """
-        async with self.stream(messages, options, on_load=on_load) as answer:
+        async with self.stream(messages, options, on_load=on_load, going_on=going_on) as answer:
             while (event := await answer.next_event()) is not None:
                 on_event(event)
         return answer.turn
 
     def stream(
-        self, messages: Sequence[Message], options: Options | None = None, *, on_load: OnLoad = _ignore
+        self,
+        messages: Sequence[Message],
+        options: Options | None = None,
+        *,
+        on_load: OnLoad = _ignore,
+        going_on: GoingOn | None = None,
     ) -> AnswerStream:
         """As `ask`, with the answer as it comes; what can go wrong is raised by the iteration."""
-        stream = AnswerStream(self._answer(messages, options or Options(), on_load))
+        stream = AnswerStream(self._answer(messages, options or Options(), on_load, going_on))
         self._streams.add(stream)
         return stream
 
     async def _answer(
-        self, messages: Sequence[Message], options: Options, on_load: OnLoad
+        self, messages: Sequence[Message], options: Options, on_load: OnLoad, going_on: GoingOn | None
     ) -> AsyncGenerator[GenerationEvent | Turn, None]:
         """The events of a turn, then the turn. No cancel scope or lock of a task is held at a `yield`."""
         started = time.monotonic()
@@ -138,7 +133,7 @@ class LocalSession:
         end: Finished | None = None
         async with self._slot:
             self._check_open()
-            attempt = _Attempt(say(self._messages, messages), options)
+            attempt = Attempt(say(self._messages, messages), options, going_on)
             async with (
                 self._sessions.pool.loan(self._spec_for(options), on_load) as loan,
                 self._generate(loan, attempt) as events,
@@ -168,7 +163,7 @@ class LocalSession:
         return replace(self._spec, holds_forms=True) if has_form else self._spec
 
     @asynccontextmanager
-    async def _generate(self, loan: Loan, attempt: _Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+    async def _generate(self, loan: Loan, attempt: Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         """The answer to what was attempted, as soon as it fits.
 
         The model goes back when the engine has done with the answer, however slowly that is read: a reader
@@ -180,14 +175,18 @@ class LocalSession:
                 try:
                     events = await stack.enter_async_context(
                         loan.model.generate(
-                            attempt.messages, attempt.options, self._conversation, on_end=loan.end
+                            attempt.messages,
+                            attempt.options,
+                            self._conversation,
+                            on_end=loan.end,
+                            going_on=attempt.going_on,
                         )
                     )
                 except ContextError as error:
                     await self._make_room(loan.model, attempt, error)
             yield events
 
-    async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:
+    async def _make_room(self, model: Model, attempt: Attempt, error: ContextError) -> None:
         """A larger arena, once a turn; else the oldest messages go, if they may; else it raises."""
         drops = attempt.options.overflow == "drop_oldest"
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens

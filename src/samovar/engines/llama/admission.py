@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Prefixes, Row
-from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, PromptDigests
 from samovar.engines.llama.prefixes.node import Origin
 from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
@@ -38,8 +39,10 @@ class Admission:
         *,
         prefixes: Prefixes,
         exact: Prefixes,
+        states: AnswerStates,
         usage: Usage,
     ) -> None:
+        self._states = states
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
         self.waiting: deque[Request] = deque()
@@ -51,6 +54,11 @@ class Admission:
     def is_anyone(self) -> bool:
         """Someone waits or runs."""
         return bool(self.waiting or self.running)
+
+    @property
+    def is_exact(self) -> bool:
+        """The one that runs must come out the same each time."""
+        return any(running.request.options.deterministic for running in self.running)
 
     @property
     def is_preparing(self) -> bool:
@@ -88,7 +96,7 @@ class Admission:
         Who shares a prefix with a prompt that is just being evaluated lets others pass until it is there.
         """
         for request in list(self.waiting):
-            if not self._free or any(one.request.options.deterministic for one in self.running):
+            if not self._free or self.is_exact:
                 return
             exact = request.options.deterministic
             if exact and self.running:
@@ -102,18 +110,23 @@ class Admission:
                 return
 
     def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
-        """Whether a running prompt is about to evaluate more of this one than is known."""
+        """Whether a running prompt is about to evaluate more of this one than is known, and that is worth it.
+
+        In memory that can be cut anywhere, it is if all that the running one evaluates of it is: the last few
+        tokens of that are not evaluated again by those who come just then.
+        """
         leader = request.leader
-        if leader is not None and leader.is_evaluating(request.led_tokens - WORTH_KEEPING_TOKENS):
+        if leader is not None and leader.is_evaluating(request.led_tokens - 1):
             return True  # it has not got there yet
         request.leader = None
         leaders = [running for running in self.running if running.pending and running.prefixes is prefixes]
         if not leaders:
             return False
-        known = self._known(request, prefixes) + WORTH_KEEPING_TOKENS
+        known = self._known(request, prefixes)
         for running in leaders:
             shared = prefixes.share(running.row, running.prompt, request.tokens)
-            if shared >= known:
+            begun = min(known, running.reused) if prefixes.is_cut_anywhere else known
+            if shared > known and shared - begun >= WORTH_KEEPING_TOKENS:
                 request.leader, request.led_tokens = running, shared
                 return True
         return False
@@ -142,14 +155,7 @@ class Admission:
             request.fail(error)
             return True
         row = Row(self._free.pop(), Origin(request.conversation, is_secret=request.is_secret))
-        held = sum(running.row.own + running.promised for running in self.running)
-        prefixes.begin(
-            row,
-            request.tokens,
-            self._context.cells - held,
-            goes_on=request.conversation is not None,
-            digests=request.digests,
-        )
+        prompt, next_tokens = self._begin(row, request, prefixes)
         sampler.remember(request.tokens)
         running = Running(
             request=request,
@@ -157,14 +163,41 @@ class Admission:
             prefixes=prefixes,
             sampler=sampler,
             reused=len(row),
-            prompt=request.tokens,
+            prompt=prompt,
             total_cells=cells,
+            next_tokens=next_tokens,
         )
         self.waiting.remove(request)
         self.running.append(running)
         self._tidy()
         running.report_progress()
         return True
+
+    def _begin(self, row: Row, request: Request, prefixes: Prefixes) -> tuple[list[int], list[int]]:
+        """`row` takes what is known of its prompt. Gives what is evaluated before a token is picked: the
+        prompt, and the newest tokens of an answer that goes on."""
+        lasting, prompt, digests = request.lasting, request.tokens, request.digests
+        if lasting is not None:
+            lasting.starts()
+        if lasting is not None and lasting.begun is not None:
+            whole = [*request.tokens, *lasting.begun.tokens]
+            if not request.options.deterministic:
+                prompt, digests = whole, PromptDigests(whole[:-1])
+            elif (state := self._states.restore(row, whole, lasting.begun.states)) is not None:
+                lasting.goes_on_from(state)
+                return list(row.tokens), whole[len(row) : len(request.tokens) + state.tokens]
+            else:
+                lasting.anew()
+        held = sum(running.row.own + running.promised for running in self.running)
+        goes_on = request.conversation is not None
+        prefixes.begin(row, prompt, self._context.cells - held, goes_on=goes_on, digests=digests)
+        return prompt, []
+
+    def keep(self, running: Running, *, if_due: bool = False) -> None:
+        """What there is of its answer is kept for another process, if it lasts."""
+        lasting = running.request.lasting
+        if lasting is not None and lasting.is_new and (lasting.is_due or not if_due):
+            running.keep(lasting, self._states)
 
     def _tidy(self) -> None:
         """Prefixes leave what is promised, and give up what is of no use."""
@@ -202,6 +235,8 @@ class Admission:
         calls = request.answer.calls
         reason = FinishReason.CALLS if calls else reason
         cancelled = reason is FinishReason.CANCELLED
+        if cancelled:
+            self.keep(running)
         counts = self._give_back(running, None if cancelled else request.conversation)
         first_token_s = running.first_token_s
         request.finish(
@@ -233,6 +268,9 @@ class Admission:
             self.fail(running, error)
 
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
+        lasting = running.request.lasting
+        if lasting is not None and running.request.ending is not FinishReason.CANCELLED:
+            self._states.over([*running.request.tokens, *lasting.said], lasting.states)
         running.sampler.close()
         running.prefixes.give_back(running.row, conversation)
         self.running.remove(running)
@@ -242,9 +280,14 @@ class Admission:
             reused=running.reused,
             generated=running.generated,
             reasoning=running.request.answer.reasoning_tokens,
+            resumed=lasting.resumed if lasting else 0,
         )
         self._usage.tokens += counts
         return counts
+
+    def close(self) -> None:
+        """Nobody comes any more."""
+        self._states.over((), ())
 
     def fail_all(self, queued: Iterable[Request], error: EngineError) -> None:
         """The arena is broken: everybody's reader gets `error` raised, those who are `queued` too.

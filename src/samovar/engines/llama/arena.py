@@ -18,6 +18,7 @@ from samovar.engines.llama.admission import Admission
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.queue import RequestQueue
 from samovar.engines.llama.requests import Books, Request, Running, Usage
@@ -51,6 +52,7 @@ class Arena:
         *,
         prefixes: Prefixes,
         exact: Prefixes,
+        states: AnswerStates,
         usage: Usage,
         threads: ThreadChoice,
     ) -> None:
@@ -66,7 +68,9 @@ class Arena:
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
-        self._admission = Admission(binding, context, vocabulary, prefixes=prefixes, exact=exact, usage=usage)
+        self._admission = Admission(
+            binding, context, vocabulary, prefixes=prefixes, exact=exact, states=states, usage=usage
+        )
         self._is_broken = False  # the decode loop failed half way: nothing in the context can be relied on
         self._is_freed = False
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
@@ -112,6 +116,7 @@ class Arena:
         try:
             if self._is_broken:
                 return []
+            self._admission.close()
             self._exact.clear()  # first, so that there is room for what is carried
             carried = [] if carry_bytes is None else self._prefixes.carry(carry_bytes)
             self._prefixes.clear()
@@ -176,7 +181,7 @@ class Arena:
             if not self._batch.size and self._admission.is_preparing:
                 self._queue.wait(IDLE_S)
             return True
-        threads = self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
+        threads = self.threads.of_step(self._batch.evaluates_prompts, is_exact=self._admission.is_exact)
         self._context.set_threads(threads)
         started = time.monotonic()
         if code := self._context.decode(self._batch.value):
@@ -218,12 +223,16 @@ class Arena:
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
+                    part.running.follow()
                     pick = part.running.sampler.pick
                     picked.append((part.running, pick(self._context.value, part.logits_row)))
                 except SamovarError as error:
                     picked.append((part.running, error))
         with self._lock:
-            self._count(elapsed_s)
+            evaluates, size = self._batch.evaluates_prompts, self._batch.size
+            self._usage.count(elapsed_s, 0 if evaluates else size)
+            if not evaluates and not self._admission.is_exact:
+                self.threads.stepped(elapsed_s, size)
             for part in self._batch.parts:
                 running = part.running
                 running.row.tokens.extend(part.tokens)
@@ -241,14 +250,6 @@ class Arena:
                 else:
                     self._take(running, outcome)
 
-    def _count(self, elapsed_s: float) -> None:
-        if self._batch.evaluates_prompts:
-            self._usage.evaluate_s += elapsed_s
-        else:
-            self._usage.decode_s += elapsed_s
-            self._usage.decode_tokens += self._batch.size
-            self.threads.stepped(elapsed_s, self._batch.size)
-
     def _take(self, running: Running, tokens: list[int]) -> None:
         """A sequence's next tokens were picked: their text is put, and it continues or finishes."""
         if running.first_token_s is None:
@@ -257,14 +258,13 @@ class Arena:
         for left, token in zip(reversed(range(len(tokens))), tokens, strict=True):
             if self._vocabulary.is_end(token):
                 return self._admission.finish(running, FinishReason.STOP)
-            running.generated += 1
-            for piece in answer.feed(token):
-                running.request.events.put(piece)
+            running.said(token)
             if answer.is_over or (not left and running.sampler.is_over):
                 return self._admission.finish(running, FinishReason.STOP)
             if running.is_full:
                 return self._admission.finish(running, FinishReason.LENGTH)
         running.next_tokens = tokens
+        self._admission.keep(running, if_due=True)
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""

@@ -5,12 +5,14 @@ Above: `model.py`, which has one arena at a time. Below: `arena.py`, `context.py
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context, make_context
+from samovar.engines.llama.prefixes.answer_states import AnswerStates, AnswerStore
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -26,6 +28,17 @@ EXACT_PART = 4
 """Deterministic answers get one part in this many of the room for copies, if the others need it too."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Where a model has copies on disk, and what it is known by."""
+
+    prefixes: CopyStore | None = None
+    answers: AnswerStore | None = None
+    """Of answers in progress, by the table's settings."""
+    identity: str = ""
+    """Of its weights, its cells and the build of the engine; empty if it has none."""
+
+
 class ArenaMaker:
     """What all arenas of a model have in common. Mutable: the settings, once, and what is on disk."""
 
@@ -38,14 +51,13 @@ class ArenaMaker:
         spec: ModelSpec,
         cost: Cost,
         tuning: Tuning,
-        store: CopyStore | None,
+        copies: Copies,
     ) -> None:
         self._binding, self._weights, self.vocabulary, self._spec = binding, weights, vocabulary, spec
-        self.tuning = tuning
+        self.tuning, self.copies = tuning, copies
         self.usage = Usage()
-        self.disk = DiskIndex(
-            store, max(1, cost.kv_bytes // cost.context_tokens), evaluate_s=self.usage.evaluating_s
-        )
+        self._bytes_per_token = max(1, cost.kv_bytes // cost.context_tokens)
+        self.disk = DiskIndex(copies.prefixes, self._bytes_per_token, evaluate_s=self.usage.evaluating_s)
 
     @property
     def is_tuned(self) -> bool:
@@ -101,6 +113,7 @@ class ArenaMaker:
             self.vocabulary,
             prefixes=prefixes,
             exact=exact,
+            states=AnswerStates(context, self.copies.answers, self._bytes_per_token),
             usage=self.usage,
             threads=chosen_threads(self._spec.threads, self.tuning),
         )

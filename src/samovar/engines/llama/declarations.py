@@ -208,6 +208,7 @@ void llama_sampler_apply(struct llama_sampler * smpl, llama_token_data_array * c
 void llama_sampler_free(struct llama_sampler * smpl);
 struct llama_sampler * llama_sampler_chain_init(llama_sampler_chain_params params);
 void llama_sampler_chain_add(struct llama_sampler * chain, struct llama_sampler * smpl);
+struct llama_sampler * llama_sampler_chain_remove(struct llama_sampler * chain, int32_t i);
 struct llama_sampler * llama_sampler_init_greedy(void);
 struct llama_sampler * llama_sampler_init_dist(uint32_t seed);
 struct llama_sampler * llama_sampler_init_top_k(int32_t k);

@@ -14,7 +14,7 @@ import anyio.to_thread
 from samovar.engines.base import Conversation, GenerationEvent, ModelStatistics, OnEnd
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.mapping import alone_with
-from samovar.generation import Embeddings, Message, Options, TokenCounts
+from samovar.generation import Embeddings, GoingOn, Message, Options, TokenCounts
 from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
 from samovar.models.header import Header, require
@@ -36,6 +36,7 @@ class EmbeddingModel:
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         require(self._header, Capability.ANSWER, name=self._model.reference)
         raise AssertionError("what can answer has an arena")

@@ -6,17 +6,22 @@ the prompt: the decode loop waits for it only before the first token of the answ
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
+import anyio.to_thread
+
+from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.grammar_maker import GrammarMaker
-from samovar.engines.llama.grammars import Grammars, Matcher
+from samovar.engines.llama.grammars import Grammars, Matcher, objection
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import ClosedError, EngineError
+from samovar.errors import ClosedError, EngineError, UnmetError
 from samovar.generation import Form
 
 MOST_SOUND = 256
@@ -60,6 +65,31 @@ class Guidance:
     def is_ready(self, form: Form | None) -> bool:
         """Whether `begin` has nothing to make that takes long."""
         return self._vocabulary.has_pieces if form is None else self._grammars is not None
+
+    async def held_to(self, answer: TokenAnswer, *, at_once: bool) -> Future[Constraint | None] | None:
+        """What an answer is constrained to, which may still be made while its prompt is evaluated.
+
+        None: to nothing.
+
+        `at_once`: it is made when this returns, since a deterministic prompt, which is evaluated in the same
+        pieces each time, does not begin before. Raises `UnmetError` for a form that cannot be enforced.
+        Anyone who is cancelled does not wait for it.
+        """
+        form, offer = answer.held.form, answer.held.offer
+        if form is None and not answer.held.choices:
+            return None
+        is_ready = self.is_ready(form)
+        is_sound = form is not None and self.is_sound(form)
+        if offer is not None and not is_sound and (reason := await _beside(offer.objection, objection)):
+            raise UnmetError(reason)
+        made = self.begin(form, is_behind_reasoning=answer.thinks_first)
+        if at_once or (is_ready and not is_sound):
+            await asyncio.wrap_future(made)
+        elif (
+            form is not None and offer is None and not is_sound and (reason := await _beside(objection, form))
+        ):
+            raise UnmetError(reason)
+        return made
 
     def begin_tables(self) -> None:
         """Has made what every form needs, before any is asked for."""
@@ -115,3 +145,7 @@ class Guidance:
         with self._making:
             self._is_closed = True
             self._grammars = None
+
+
+async def _beside(ask: Callable[[Any], str | None], of: Any) -> str | None:
+    return await anyio.to_thread.run_sync(ask, of, abandon_on_cancel=True)

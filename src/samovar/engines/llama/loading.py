@@ -16,7 +16,7 @@ from typing import Any
 import anyio.from_thread
 
 from samovar.engines.base import ModelSpec, OnLoadProgress
-from samovar.engines.llama.arena_maker import ArenaMaker
+from samovar.engines.llama.arena_maker import ArenaMaker, Copies
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context, make_context
@@ -37,14 +37,16 @@ from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.held_weights import EngineBuild, HeldWeights, hold
 from samovar.models.snapshot_file import fingerprint
-from samovar.models.snapshots import ModelSnapshots, Snapshots
+from samovar.models.snapshots import Snapshots
 from samovar.models.split import first_part, real_path
-from samovar.models.tuning import Tuning
+from samovar.models.tuning import Tuning, table
 
 log = logging.getLogger("samovar.engine")
 
 PROGRESS_EVERY_S = 0.05
 """The load stops while the event loop hears how far it is."""
+ANSWERS = "-answers"
+"""Behind the name of a fingerprint: the copies of its answers in progress."""
 READ_WHOLE = 0
 """`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
 
@@ -127,13 +129,13 @@ class ModelLoad:
         if self._spec.holds_forms:
             self._grammars.begin()
         with ThreadPoolExecutor(1, thread_name_prefix="samovar load") as beside:
-            store = beside.submit(self._open_snapshots)
+            copies = beside.submit(self._open_copies)
             self._load_weights()
             context = beside.submit(self._make_context)
             try:
                 vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
                 template = ChatTemplate.of(self._binding, self._weights, vocabulary)
-                arenas = self._arenas(vocabulary, store.result())
+                arenas = self._arenas(vocabulary, copies.result())
                 embedding = Embedding(self._embedded(vocabulary), self._cost.embedding_tokens)
                 guidance = self._guidance(vocabulary, template)
             except BaseException:  # the context is nobody's yet
@@ -166,7 +168,7 @@ class ModelLoad:
             self._grammars,
         )
 
-    def _arenas(self, vocabulary: Vocabulary, store: ModelSnapshots | None) -> ArenaMaker:
+    def _arenas(self, vocabulary: Vocabulary, copies: Copies) -> ArenaMaker:
         return ArenaMaker(
             self._binding,
             self._weights,
@@ -174,7 +176,7 @@ class ModelLoad:
             spec=self._spec,
             cost=self._cost,
             tuning=self._tuning,
-            store=store,
+            copies=copies,
         )
 
     def _make_context(self) -> Context:
@@ -192,21 +194,29 @@ class ModelLoad:
             threads=self._spec.threads or engine_cores(),
         )
 
-    def _open_snapshots(self) -> ModelSnapshots | None:
+    def _open_copies(self) -> Copies:
         import_module("samovar.engines.llama.dialect")  # which is needed as soon as the weights are there
-        if self._snapshots is None:
-            return None
+        plain = table(self._tuning.device, self._spec.kv_type)
         try:
-            name = fingerprint(
-                self._spec.path,
-                kv_type=self._spec.kv_type,
-                build=WHEEL_VERSION,
-                is_transposed=self._tuning.transposes_values,
-            )
+            name = exact = self._fingerprint(self._tuning)
+            if plain.transposes_values != self._tuning.transposes_values:
+                exact = self._fingerprint(plain)
         except OSError as error:  # copies are never a reason for a model not to load
             log.warning("No evaluated prompts are kept for %s: %s", self._spec.path, error)
-            return None
-        return self._snapshots.of(name)
+            return Copies()
+        identity = f"{exact} {self._cost.repack} {self._cost.gpu_layers}"
+        if self._snapshots is None:
+            return Copies(identity=identity)
+        answers = self._snapshots.of(exact + ANSWERS)
+        return Copies(prefixes=self._snapshots.of(name), answers=answers, identity=identity)
+
+    def _fingerprint(self, tuning: Tuning) -> str:
+        return fingerprint(
+            self._spec.path,
+            kv_type=self._spec.kv_type,
+            build=WHEEL_VERSION,
+            is_transposed=tuning.transposes_values,
+        )
 
     def _load_weights(self) -> None:
         self._weights = read_weights(self._binding, self._spec, self._cost, self._held, self._progress)

@@ -6,10 +6,8 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,15 +17,14 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
+from samovar.engines.lasting import Lasting, digest_of
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.arena_maker import ArenaMaker
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.choosing import EMPTY_LINES
-from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
-from samovar.engines.llama.grammars import objection
 from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
@@ -35,8 +32,8 @@ from samovar.engines.llama.offer import MOST_NOTES, tools_note
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
-from samovar.errors import ClosedError, ContextError, EngineError, UnmetError
-from samovar.generation import Embeddings, FinishReason, Message, Options
+from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.generation import Embeddings, FinishReason, GoingOn, Message, Options
 from samovar.models.cost import Cost
 
 MAX_WAITING = 256
@@ -96,29 +93,6 @@ class LlamaModel:
         tools_tokens = self._template.tools_tokens(options.tools) if options.tools else 0
         return prompt.tokens, self._template.answer(options, prompt.beginning, prompt.offer), tools_tokens
 
-    async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
-        """What the answer is constrained to, which may still be made while the prompt is evaluated.
-
-        Raises `UnmetError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
-        """
-        form, offer = answer.held.form, answer.held.offer
-        if form is None and not answer.held.choices:
-            return None
-        is_ready = self._guidance.is_ready(form)
-        is_sound = form is not None and self._guidance.is_sound(form)
-        if offer is not None and not is_sound and (reason := await self._beside(offer.objection, objection)):
-            raise UnmetError(reason)
-        made = self._guidance.begin(form, is_behind_reasoning=answer.thinks_first)
-        # A deterministic prompt is evaluated in the same pieces each time, so it does not begin before.
-        if options.deterministic or (is_ready and not is_sound):
-            await asyncio.wrap_future(made)
-        elif offer is None and not is_sound and form and (reason := await self._beside(objection, form)):
-            raise UnmetError(reason)
-        return made
-
-    async def _beside(self, ask: Callable[[Any], str | None], of: Any) -> str | None:
-        return await anyio.to_thread.run_sync(ask, of, abandon_on_cancel=True)
-
     def _request(
         self,
         tokens: list[int],
@@ -165,11 +139,12 @@ class LlamaModel:
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
+        going_on: GoingOn | None = None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
         tokens, answer, tools_tokens = await self._prompt(messages, options)
-        held_to = await self._held_to(options, answer)
+        held_to = await self._guidance.held_to(answer, at_once=options.deterministic)
         async with self._turns:
             async with self._resizing:
                 if self._arena.is_broken or (options.deterministic and self._arenas.is_tuned):
@@ -177,6 +152,7 @@ class LlamaModel:
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 request.constraint, request.tools_tokens = held_to, tools_tokens
+                request.lasting = None if is_secret or going_on is None else self._lasting(request, going_on)
                 note = tools_note(options, tools_tokens, self._arena.cells)
                 self._notes = tuple(dict.fromkeys((*self._notes, *note)))[:MOST_NOTES]
                 self._arena.submit(request)
@@ -191,6 +167,20 @@ class LlamaModel:
                     await request.events.finished.wait()
                 self._asked.remove(request)
 
+    def _lasting(self, request: Request, going_on: GoingOn) -> Lasting | None:
+        """What of an answer outlives the process; None if it could not go on in another."""
+        copies = self._arenas.copies
+        if not copies.identity or (request.options.deterministic and copies.answers is None):
+            return None
+        threads = self._arena.threads.most if request.options.deterministic else ""
+        lasting = Lasting(
+            of=digest_of(f"{copies.identity} {threads}", request.tokens, request.options),
+            tell=lambda begun: request.events.tell(partial(going_on.keep, begun)),
+            every_s=going_on.every_s,
+        )
+        lasting.choose(going_on.begun, request.max_tokens, self._arenas.vocabulary.size)
+        return lasting
+
     async def _events(self, request: Request) -> AsyncIterator[GenerationEvent]:
         # The clock starts with the first event: waiting in line is not the model's slowness.
         timeout_s = ceiling_s = None
@@ -198,7 +188,8 @@ class LlamaModel:
             event = await request.events.next(timeout_s)
             now_s = time.monotonic()
             if ceiling_s is None and request.options.ceiling_s is not None:
-                ceiling_s = now_s + request.options.ceiling_s
+                spent_s = request.lasting.spent_s if request.lasting else 0.0
+                ceiling_s = now_s + request.options.ceiling_s - spent_s
             if event is None or (ceiling_s is not None and now_s > ceiling_s):
                 self._arena.end(request, FinishReason.TIMEOUT)
             timeout_s = None if request.ending else request.options.timeout_s

@@ -11,8 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
+from samovar.engines.lasting import Lasting
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.constraint import Constraint
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -33,6 +35,14 @@ class Usage:
     """How long those turns took."""
     evaluate_s: float = 0.0
     """How long the other turns took, what was decoded in them included."""
+
+    def count(self, elapsed_s: float, decoded: int) -> None:
+        """A turn, which has decoded so many tokens, or none and evaluated prompts."""
+        if decoded:
+            self.decode_s += elapsed_s
+            self.decode_tokens += decoded
+        else:
+            self.evaluate_s += elapsed_s
 
     def evaluating_s(self, tokens: int) -> float | None:
         """About what evaluating this many prompt tokens takes; None before an answer has ended."""
@@ -76,6 +86,8 @@ class Request:
     """Nothing of it may be written to disk."""
     tools_tokens: int = 0
     """Of its prompt: those of the tools' definitions."""
+    lasting: Lasting | None = None
+    """What of it outlives the process; None: nothing."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None
@@ -166,6 +178,38 @@ class Running:
         """No more tokens may be generated."""
         kept = self.request.choice_tokens if self.request.answer.is_free else 0
         return self.generated >= self.request.max_tokens - kept
+
+    def said(self, token: int) -> None:
+        """Its next token: what it says is put."""
+        self.generated += 1
+        if self.request.lasting is not None:
+            self.request.lasting.said.append(token)
+        for piece in self.request.answer.feed(token):
+            self.request.events.put(piece)
+
+    def follow(self) -> None:
+        """Before its first token is picked: says again what was said in an earlier process."""
+        lasting = self.request.lasting
+        if lasting is None or lasting.begun is None:
+            return
+        begun = lasting.follow()
+        for token in begun.tokens:
+            self.sampler.follow(token, begun)
+            self.said(token)
+
+    def keep(self, lasting: Lasting, states: AnswerStates) -> None:
+        """Has its answer kept as far as it is; if that cannot be, what was kept before stays."""
+        weighed = self.sampler.weighed()
+        if weighed is None:
+            return
+        if self.request.options.deterministic:
+            if len(self.row) + len(self.next_tokens) != len(self.request.tokens) + len(lasting.said):
+                return  # it is evaluated again
+            kept = states.keep(self.row, lasting.states, len(lasting.said), lasting.all_s)
+            if kept is None:
+                return
+            lasting.states = kept
+        lasting.keep(self.sampler.settled, weighed)
 
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""

@@ -2,7 +2,9 @@
 
 Above: `admission.py` makes one, `arena.py` asks it. Below: `choosing.py` and `grammars.py` by their contract
 (`constraint.py`), `binding.py`, `vocabulary.py`. A sampler belongs to one answer; it is freed with `close`.
-The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own default order.
+The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own default order. What chance decides
+depends on the seed and on the place of the token alone, so an answer that goes on in another process needs no
+count of what was drawn before.
 """
 
 from __future__ import annotations
@@ -10,19 +12,21 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from hashlib import blake2b
 from typing import Any
 
-from samovar.engines.judging import Said, Step, judged
+from samovar.engines.judging import Said, judged
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import OneOf
 from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.engines.llama.weighing import Allowed, Watched, kept, read
 from samovar.errors import EngineError
-from samovar.generation import Options, Sampling
+from samovar.generation import Begun, Options, Sampling
 from samovar.values.certainty import ChosenValue, has_choices
 
 PENALTY_TOKENS = 64
@@ -64,7 +68,13 @@ class Sampler:
         """Its answer holds choices, of which it is kept how sure they were."""
         self._said = bytearray()
         """By what is constrained to a form."""
-        self._steps: list[Step] = []
+        self._steps: list[Watched] = []
+        self._picked = 0
+        """Tokens of the answer so far."""
+        self.settled: int | None = None
+        """How many there were when the model had to stop thinking; None: it never had to."""
+        self._draws = False
+        """The last link of its chain decides by chance."""
         self._chain = self._build_chain(options.sampling)
         self._is_stateless = options.sampling.temperature <= 0.0 and options.sampling.repeat_penalty == 1.0
         """What its chain picks does not depend on what it was shown before."""
@@ -89,11 +99,20 @@ class Sampler:
             if sampling.min_p > 0.0:
                 links.append(lib.llama_sampler_init_min_p(sampling.min_p, 1))
             links.append(lib.llama_sampler_init_temp(sampling.temperature))
-            # The same text each time for that seed too: that of the one before.
-            links.append(lib.llama_sampler_init_dist(min(sampling.seed, RANDOM_SEED - 1)))
+            links.append(lib.llama_sampler_init_dist(seed_at(sampling.seed, 0)))
+            self._draws = True
         for link in links:
             lib.llama_sampler_chain_add(chain, link)
+        self._last_link = len(links) - 1
         return chain
+
+    def _draw_anew(self) -> None:
+        """Chance begins anew with each token: how often it was asked before makes no difference."""
+        if self._draws and self._picked:
+            lib = self._lib
+            lib.llama_sampler_free(lib.llama_sampler_chain_remove(self._chain, self._last_link))
+            seed = seed_at(self._options.sampling.seed, self._picked)
+            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(seed))
 
     def remember(self, tokens: Sequence[int]) -> None:
         """Shows the chain the end of the prompt, which the repetition penalty looks back on."""
@@ -110,17 +129,53 @@ class Sampler:
             logits = self._ffi.buffer(self._lib.llama_get_logits_ith(context, row), self._vocabulary.size * 4)
             check_logits(logits, self._vocabulary.path)
             self._is_checked = True
-        if self._made is not None:
-            made, self._made = self._made, None
-            self._constraint = made.result() or self._constraint
+        self._has_been_made()
+        self._draw_anew()
+        tokens = self._pick(context, row)
+        self._picked += len(tokens)
+        return tokens
+
+    def _pick(self, context: Any, row: int) -> list[int]:
         if self._constraint is None:
             return [int(self._lib.llama_sampler_sample(self._chain, context, row))]
         if self._answer.is_free:
             thought = self._pick_thought(context, row)
             if thought is not None:
                 return [thought]
-            self._answer.settle()
+            self._settle()
         return self._forced() or [*self._accepted([self._watched(context, row)]), *self._forced()]
+
+    def follow(self, token: int, begun: Begun) -> None:
+        """Leaves behind what `pick` did when it gave this token, the next one of `begun`, in another process.
+        As then, the answer is fed with it afterwards."""
+        self._has_been_made()
+        if self._constraint is not None and self._picked == begun.settled:
+            self._settle()
+        if self._constraint is None or self._answer.is_free:
+            self._lib.llama_sampler_accept(self._chain, token)
+        else:
+            self._weigh_again(token, dict(begun.weighed))
+            self._accepted([token])
+        self._picked += 1
+
+    def _has_been_made(self) -> None:
+        if self._made is not None:
+            made, self._made = self._made, None
+            self._constraint = made.result() or self._constraint
+
+    def _settle(self) -> None:
+        self.settled = self._picked
+        self._answer.settle()
+
+    def _weigh_again(self, token: int, weighed: Mapping[int, str]) -> None:
+        assert self._constraint is not None
+        if self._is_watched and self._picked in weighed:
+            self._weigh(token, self._constraint.few() or (), read(weighed[self._picked]))
+
+    def weighed(self) -> tuple[tuple[int, str], ...] | None:
+        """For `follow`: what may be part of a choice, by its place, and how likely the others were. None if
+        that is too much to keep."""
+        return kept(self._steps)
 
     def chosen(self) -> tuple[ChosenValue, ...]:
         """The choices of the answer, if it is whole, with how sure each was."""
@@ -135,8 +190,12 @@ class Sampler:
         if self._is_watched:
             few = self._constraint.few() or ()
             logits = self._lib.llama_get_logits_ith(context, row)
-            self._steps.append(Step(len(self._said), self._piece(token), _Allowed(few, logits, self._piece)))
+            self._weigh(token, few, array("f", [logits[one] for one in few]))
         return token
+
+    def _weigh(self, token: int, few: Sequence[int], logits: array[float]) -> None:
+        allowed = Allowed(few, logits, self._piece)
+        self._steps.append(Watched(len(self._said), self._piece(token), allowed, self._picked))
 
     def _piece(self, token: int) -> Said:
         return None if self._vocabulary.is_end(token) else self._vocabulary.piece(token)
@@ -210,18 +269,10 @@ class Sampler:
         self._chain = self._constraint = None
 
 
-class _Allowed(Sequence[tuple[Said, float]]):
-    """What could be said, with its logits. Most steps are not of a choice, and are never asked for it."""
-
-    def __init__(self, tokens: Sequence[int], logits: Any, piece: Callable[[int], Said]) -> None:
-        self._tokens, self._piece = array("i", tokens), piece
-        self._logits = array("f", [logits[token] for token in tokens])
-
-    def __len__(self) -> int:
-        return len(self._tokens)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._piece(self._tokens[index]), self._logits[index]
+def seed_at(seed: int, place: int) -> int:
+    """The seed of the choice of one token of an answer."""
+    digest = blake2b(f"{seed} {place}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") % RANDOM_SEED
 
 
 def _fill(data: Any, logits: Any, ids: memoryview) -> None:

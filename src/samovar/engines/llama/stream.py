@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -42,6 +43,10 @@ class EventStream:
                 return
             self._woken_s = now_s
         self._tell(isinstance(event, Finished))
+
+    def tell(self, what: Callable[[], None]) -> None:
+        """Has something done on the event loop, before what is put later is read."""
+        self._call(what)
 
     def fail(self, error: BaseException) -> None:
         """The reader gets `error` raised, and nothing after it."""

@@ -73,6 +73,14 @@ class ThreadChoice:
         """The choice, to which `reason` belongs, also while another one is tried."""
         return self.threads if self._settled is None else self._settled[0]
 
+    def of_step(self, evaluates: bool, *, is_exact: bool) -> int:
+        """For a step. `evaluates`: it evaluates prompts. `is_exact`: it decodes what must come out the same
+        each time, and so always has the same number: behind 512 cells, attention adds up in as many parts as
+        there are threads."""
+        if evaluates:
+            return self.evaluating
+        return self.most if is_exact else self.threads
+
     def stepped(self, elapsed_s: float, sequences: int) -> None:
         """A step that decoded one token for each of `sequences` took this long."""
         if self._is_fixed:

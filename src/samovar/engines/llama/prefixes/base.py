@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
@@ -54,6 +54,9 @@ class Carried:
 
 class Prefixes(Protocol):
     """What the decode loop asks of a memory. A row is begun once, and given back once."""
+
+    is_cut_anywhere: ClassVar[bool]
+    """What a row has evaluated is known at once, to its last token."""
 
     @property
     def used_cells(self) -> int:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import Context
@@ -56,6 +57,8 @@ class StatePrefixes:
     where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as if
     nothing, or everything, had been reused. There must not be another row then.
     """
+
+    is_cut_anywhere: ClassVar[bool] = False
 
     def __init__(self, context: Context, disk: DiskIndex, *, limit_bytes: int, border: int = 1) -> None:
         self._context, self._disk = context, disk

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import MAX_SEQUENCES, Context
@@ -24,6 +25,8 @@ STEP_CELLS = 256
 
 class TreePrefixes:
     """For memory that can be cut at any token: see `Prefixes`."""
+
+    is_cut_anywhere: ClassVar[bool] = True
 
     def __init__(self, context: Context, disk: DiskIndex) -> None:
         self._context, self._disk = context, disk
