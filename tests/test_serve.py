@@ -227,22 +227,13 @@ def test_a_daemon_with_other_settings_is_not_used_and_a_line_says_so(place: Plac
     with place.daemon():
         for words, variables, says in (
             (["--budget", "3GB"], {}, "budget_bytes is 3000000000 here, and unset in"),
+            (["--context", "512"], {}, "context_tokens is 512 here, and 1024 in"),
             (["--kv-type", "q8_0"], {}, "kv_type is q8_0 here, and f16 in"),
             ([], {"SAMOVAR_TUNE": "off"}, "tune is off here, and auto in"),
         ):
             ran = place.run("run", "two.md", "--no-journal", *words, environment=variables)
             assert ran.stderr.count("it is not used") == 1 and says in ran.stderr
         assert place.figures()["worker"] is None
-
-
-def test_the_context_that_a_model_is_to_have_goes_with_the_prompt(place: Place) -> None:
-    with place.daemon():
-        for context, words in (("256", 1), ("1024", 150)):
-            long = ["--var", "thing=" + "x " * words]
-            ran = place.run("run", "two.md", "--no-journal", "--context", context, *long)
-            assert ran.returncode == 0, ran.stderr
-        (model,) = place.figures()["worker"]["models"]
-        assert model["context_tokens"] > 256 and model["loads"] == 1
 
 
 def fake(place: Place, version: str) -> socket.socket:

@@ -15,7 +15,7 @@ from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, with_settings
 
 
 @app.command(cls=QuickCommand)
-@with_settings("budget_bytes", "offline")
+@with_settings("context_tokens", "budget_bytes", "threads", "kv_type", "offline")
 def serve(
     settings: GivenSettings = NOT_GIVEN,
     status: Annotated[bool, typer.Option("--status", help="Show how the running daemon is.")] = False,

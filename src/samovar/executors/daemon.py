@@ -127,6 +127,7 @@ def held(settings: Settings) -> Mapping[str, Any]:
     return {
         "budget_bytes": settings.budget_bytes,
         "cache_folder": None if folder is None else str(folder.absolute()),
+        "context_tokens": settings.context_tokens,  # as are the cells that it may grow to
         "kv_type": settings.kv_type,  # an arena over weights has one, whoever asks for another
         "snapshots_bytes": settings.snapshots_bytes,
         "threads": settings.threads,
