@@ -60,9 +60,10 @@ class Lasting:
         if self.begun is not None:
             self.spent_s = self.begun.spent_s
 
-    def starts(self) -> None:
-        """It is admitted."""
+    def starts(self) -> bool:
+        """It is admitted. Whether it goes on from something."""
         self._began_s = self._kept_s = time.monotonic()
+        return self.begun is not None
 
     def anew(self) -> None:
         """What it would go on from is of no use."""

@@ -177,9 +177,7 @@ class Admission:
         """`row` takes what is known of its prompt. Gives what is evaluated before a token is picked: the
         prompt, and the newest tokens of an answer that goes on."""
         lasting, prompt, digests = request.lasting, request.tokens, request.digests
-        if lasting is not None:
-            lasting.starts()
-        if lasting is not None and lasting.begun is not None:
+        if lasting is not None and lasting.starts() and lasting.begun is not None:
             whole = [*request.tokens, *lasting.begun.tokens]
             if not request.options.deterministic:
                 prompt, digests = whole, PromptDigests(whole[:-1])
@@ -188,9 +186,8 @@ class Admission:
                 return list(row.tokens), whole[len(row) : len(request.tokens) + state.tokens]
             else:
                 lasting.anew()
-        held = sum(running.row.own + running.promised for running in self.running)
-        goes_on = request.conversation is not None
-        prefixes.begin(row, prompt, self._context.cells - held, goes_on=goes_on, digests=digests)
+        cells = self._context.cells - sum(running.row.own + running.promised for running in self.running)
+        prefixes.begin(row, prompt, cells, goes_on=request.conversation is not None, digests=digests)
         return prompt, []
 
     def keep(self, running: Running, *, if_due: bool = False) -> None:
