@@ -15,7 +15,7 @@ from mcp import Client
 
 from samovar.config import load_settings
 from samovar.engines.scripted import Script
-from samovar.serve.mcp_stdio import open_server
+from samovar.serve.mcp_opening import open_server
 from samovar.serve.runs import WorkflowRuns
 from tests.bench import text_of
 

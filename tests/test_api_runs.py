@@ -280,7 +280,7 @@ def test_warnings_are_in_the_record_those_of_the_check_first(tmp_path: Path) -> 
     text = flow('A: Log "x"', 'B: Prompt "a b c" using max_tokens=1', front="titel: x")
     heard: list[object] = []
     with samovar.open_blocking(script=shout) as app:
-        run = app.run(text, {"nmae": "x"}, on_event=heard.append)
+        run = app.run(text, {}, on_event=heard.append)
     assert [one.message.partition("'")[0] for one in run.warnings] == [
         "The front matter has the unknown key ",
         "The answer was cut off after 1 token (max_tokens is 1).",

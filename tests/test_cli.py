@@ -306,7 +306,7 @@ def until(process: subprocess.Popen[str], event: str) -> None:
 
 
 def test_ctrl_c_cancels_the_running_generation_and_exits_130(folder: Path, tiny_model: Path) -> None:
-    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using max_tokens=4000 temperature=1')
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using max_tokens=4000 regex="[a-z]{3000}"')
     process = start(folder, "run", "w.md", "--events", "--model", str(tiny_model))
     until(process, "text_generated")
     process.send_signal(signal.SIGINT)

@@ -166,7 +166,7 @@ async def test_the_form_begins_where_the_thinking_ends(tmp_path: Path) -> None:
         for seed in range(30):
             options = Options(schema=schema_of("{ok: boolean}"), sampling=hot(seed), max_tokens=600)
             said, end = await answer(model, options)
-            assert end.tokens.reasoning > 0
+            assert end.tokens.reasoning > 0 or end.cut == "reasoning"
             if end.cut is None:
                 assert json.loads(said)["ok"] in (True, False)
                 whole += 1

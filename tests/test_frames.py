@@ -66,6 +66,7 @@ REQUESTS = built(
     history=few(MESSAGES),
     options=built(Options, template=st.just("none") | st.dictionaries(TEXT, JSON, max_size=3)),
     permits=st.none(),
+    going_on=st.none(),
 )
 NUMBERS = st.integers(0, 2**63)
 FRAMES: st.SearchStrategy[Frame] = st.one_of(

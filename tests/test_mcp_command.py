@@ -29,8 +29,8 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from starlette.applications import Starlette
 
 from samovar.config import load_settings
+from samovar.serve.mcp_opening import open_server
 from samovar.serve.mcp_server import http_door
-from samovar.serve.mcp_stdio import open_server
 from tests.mcp_project import (
     ASKING,
     ASKS,

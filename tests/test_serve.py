@@ -103,8 +103,10 @@ class Place:
         return anyio.run(main)
 
     @contextmanager
-    def daemon(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        with self.start("serve", *(words if "--port" in words else ("--no-http", *words))) as process:
+    def daemon(self, *words: str, **given: Any) -> Iterator[subprocess.Popen[str]]:
+        with self.start(
+            "serve", *(words if "--port" in words else ("--no-http", *words)), **given
+        ) as process:
             assert process.stderr is not None
             try:
                 self.line = process.stderr.readline()

@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from samovar.serve.http_checks import Checks
 from samovar.serve.http_options import HttpOptions
@@ -226,3 +228,69 @@ def test_the_model_api_and_runs_share_one_load(place: Place) -> None:
         assert place.run("run", "two.md", "--no-journal").returncode == 0
         (loaded,) = place.figures()["worker"]["models"]
         assert loaded["loads"] == 1
+
+
+EXPOSED = """---
+expose: true
+description: Says something about a thing.
+parameters: [{name: thing, type: string, required: true, description: What it is about.}]
+returns: {said: {type: string}}
+---
+```mermaid
+stateDiagram-v2
+    [*] --> Say
+    Say --> [*]
+```
+
+## Actions
+
+- Say: Prompt "Say something about {{ thing }}" result="said" using max_tokens=8
+"""
+
+
+@pytest.mark.slow
+def test_the_exposed_workflows_of_its_folder_are_tools_and_models_of_the_same_load(place: Place) -> None:
+    workflows = place.folder / ".samovar" / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "about.md").write_text(EXPOSED)
+    (workflows / "hidden.md").write_text(EXPOSED.replace("expose: true", "expose: false"))
+    with place.daemon("--port", "0"):
+        url = place.line.rsplit(" ", 1)[1].strip()
+        headers = {"x-api-key": place.run("serve", "--token").stdout.strip()}
+        said = {"model": "workflow/about", "messages": [{"role": "user", "content": "tea"}]}
+        with httpx2.Client(base_url=url, timeout=WAIT_S, headers=headers) as client:
+            names = [one["id"] for one in client.get("/v1/models").json()["data"]]
+            assert names[1:] == ["workflow/about"]
+            answer = client.post("/v1/chat/completions", json=said)
+            assert answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"], (
+                answer.text
+            )
+        called = anyio.run(call_about, url, headers)
+        assert called.structured_content == json.loads(answer.json()["choices"][0]["message"]["content"])
+        with pytest.raises(ExceptionGroup):  # nobody without the token
+            anyio.run(call_about, url, {})
+        (loaded,) = place.figures()["worker"]["models"]
+        assert loaded["loads"] == 1
+    assert "completed" in place.run("runs").stdout
+
+
+async def call_about(url: str, headers: dict[str, str]) -> Any:
+    with anyio.fail_after(WAIT_S):
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=WAIT_S) as http,
+            Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
+        ):
+            return await client.call_tool("about", {"thing": "tea"})
+
+
+@pytest.mark.slow
+def test_a_place_that_cannot_keep_runs_costs_the_workflows_and_not_the_models(place: Place) -> None:
+    (place.folder / "no folder").write_text("x")
+    journal = str(place.folder / "no folder" / "below" / "j.db")
+    with place.daemon("--port", "0", environment={"SAMOVAR_JOURNAL_FILE": journal}):
+        url = place.line.rsplit(" ", 1)[1].strip()
+        headers = {"x-api-key": place.run("serve", "--token").stdout.strip()}
+        with httpx2.Client(base_url=url, timeout=WAIT_S, headers=headers) as client:
+            assert client.get("/v1/models").status_code == 200
+            refused = client.post("/mcp", json={})
+            assert refused.status_code == 503 and "no folder" in refused.json()["error"]["message"]

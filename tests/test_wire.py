@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -27,7 +27,7 @@ from samovar.executors.frames import MAGIC, Ask, Forget, Happened, Hello, encode
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
 from samovar.executors.wire import Connect, tell
-from samovar.generation import FinishReason, Message, PromptEvent, TextGenerated
+from samovar.generation import Begun, FinishReason, GoingOn, Message, PromptEvent, TextGenerated
 from samovar.serve import answering
 from samovar.serve.answering import AnsweredWith, EmbeddingExecutor, answer
 from samovar.serving.pool import Pool
@@ -160,6 +160,34 @@ async def test_a_cancelled_prompt_has_stopped_at_the_other_end_before_anybody_go
                 await connection.ask(request("x"), stop)
             assert scope.cancelled_caught and waits.stopped == 1
         assert waits.closed == 1
+
+
+class Keeps(Waits):
+    """One whose answers outlive it: it keeps what there is of one at once, and again when it is stopped."""
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        assert request.going_on is not None
+        (before,) = request.going_on.begun
+        request.going_on.keep(replace(before, tokens=(*before.tokens, 2)))
+        try:
+            return await super().ask(request, on_event)
+        finally:
+            request.going_on.keep(replace(before, tokens=(*before.tokens, 2, 3)))
+
+
+async def test_what_there_is_of_an_answer_comes_back_also_when_it_is_given_up() -> None:
+    kept: list[Begun] = []
+    lasts = GoingOn(begun=(Begun(of="x", tokens=(1,)),), keep=kept.append, every_s=1.0)
+    async with wires(lambda locate: Keeps()) as (connect, _ends):  # type: ignore[arg-type,return-value]
+        executor = FarExecutor(connect, locate, default_model="m")
+        async with executor.open("r") as connection, anyio.create_task_group() as tasks:
+
+            def stop(event: PromptEvent) -> None:
+                if isinstance(event, TextGenerated):
+                    tasks.cancel_scope.cancel()
+
+            await connection.ask(replace(request("a"), going_on=lasts), stop)
+    assert [one.tokens for one in kept] == [(1, 2), (1, 2, 3)]
 
 
 async def test_what_a_listener_raises_stops_the_other_end_and_comes_out() -> None:

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from samovar.engines.scripted import Script
     from samovar.executors.daemon import RunningDaemon
     from samovar.executors.dispatch import Dispatcher
-    from samovar.executors.table import Locate, OnFetchProgress
-    from samovar.models.fetch_progress import FetchProgress
+    from samovar.executors.table import Locate, OnFetchProgress, Parts
     from samovar.models.snapshots import Snapshots
     from samovar.models.tuned import Tuned
     from samovar.serving.pool import Pool
@@ -162,22 +161,18 @@ class Locator:
         if reference.is_fetched and not self._stores.is_here(reference):
             if self._settings.offline:
                 raise not_here(reference)
-
-            def told(progress: FetchProgress) -> None:
-                on_progress(progress.done_bytes, progress.total_bytes)
-
-            await fetch(self._settings, reference, self._stores, told)
+            await fetch(self._settings, reference, self._stores, on_progress)
         return spec_for(self._settings, reference, self._stores.find(reference))
 
 
 async def fetch(
-    settings: Settings, reference: Reference, stores: Stores, on_progress: Callable[[FetchProgress], None]
+    settings: Settings, reference: Reference, stores: Stores, on_progress: OnFetchProgress
 ) -> Path:
     """Fetches a model, and keeps what answers of a form need of it. Raises as `models.fetching` does."""
     from samovar.engines.llama.grammar_maker import keep_table  # what few runs need, none waits for
     from samovar.models.fetching import fetch_model
 
-    path = await fetch_model(reference, stores, on_progress)
+    path = await fetch_model(reference, stores, lambda one: on_progress(one.done_bytes, one.total_bytes))
     if (folder := _tables_folder(settings)) is not None:
         await anyio.to_thread.run_sync(keep_table, path, folder)
     return path
@@ -219,12 +214,17 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, library: Library | None = None, *, script: Script | None = None
+    settings: Settings,
+    library: Library | None = None,
+    *,
+    script: Script | None = None,
+    local: Callable[[Parts], Executor] | None = None,
 ) -> AsyncIterator[App]:
     """Everything, ready to be used; on leaving, everything is given back in the opposite order.
 
     `library`: one that was opened before; None opens the one of the current folder. `script`: answers every
-    prompt in place of models, none of which is looked for.
+    prompt in place of models, none of which is looked for. `local`: makes what answers prompts of local
+    models; None: a daemon, if one runs that may, or else this process.
     """
     from samovar.executors.dispatch import Dispatcher
     from samovar.executors.table import Parts
@@ -245,8 +245,8 @@ async def open_app(
         )
         sessions = Sessions(pool)
         locate = _locate_scripted if script else Locator(settings, open_stores(settings))
-        daemon = None if script else find_daemon(settings)[0]
-        local = None if daemon is None else daemon.make
+        daemon = None if script or local else find_daemon(settings)[0]
+        local = daemon.make if daemon else local
         dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate, local=local))
         yield App(
             settings=settings,

@@ -20,7 +20,6 @@ from samovar.cli.trusting import settings_for
 from samovar.config import Settings
 from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.memory import in_words
-from samovar.models.fetch_progress import FetchProgress
 from samovar.models.fetching import is_pinned, is_resumed
 from samovar.models.header import read_header
 from samovar.models.reference import Reference
@@ -84,8 +83,8 @@ def _fetch(text: str, settings: Settings, reference: Reference, stores: Stores, 
     ) as progress:
         task = progress.add_task(text, total=None)
 
-        def told(fetched: FetchProgress) -> None:
-            progress.update(task, completed=fetched.done_bytes, total=fetched.total_bytes)
+        def told(done_bytes: int, total_bytes: int | None) -> None:
+            progress.update(task, completed=done_bytes, total=total_bytes)
 
         async def main() -> Path | None:
             with anyio.CancelScope() as scope:

@@ -41,7 +41,8 @@ def serve_mcp(folder: Path | None, given: Mapping[str, Any]) -> int:
 
 async def _serve(settings: Settings) -> int:
     try:
-        from samovar.serve.mcp_stdio import open_server, serve_stdio
+        from samovar.serve.mcp_opening import open_server
+        from samovar.serve.mcp_stdio import serve_stdio
     except ImportError as error:
         if error.name is None or error.name.startswith("samovar"):
             raise

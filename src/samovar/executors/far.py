@@ -22,7 +22,7 @@ from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, Pro
 from samovar.executors.frames import Ask, BadFrameError, Confirmed, Embed, Embedded, Forget, Frame, FullReply
 from samovar.executors.table import Locate
 from samovar.executors.wire import Connect, Wire, lost
-from samovar.generation import Embeddings, Message, ModelFetching, PromptEvent
+from samovar.generation import Begun, Embeddings, Message, ModelFetching, PromptEvent
 from samovar.serving.conversation import say
 
 
@@ -53,7 +53,7 @@ class FarExecutor:
         """See `base.Counter`."""
         spec = await self._locate(request.model or self._default_model, lambda done_bytes, total_bytes: None)
         spec = replace(spec, path=spec.path.absolute())
-        sent = replace(request, model=spec.reference, executor=None, permits=None)
+        sent = replace(request, model=spec.reference, executor=None, permits=None, going_on=None)
         async with self.wire() as wire:
             ask = partial(Ask, request=sent, spec=spec, counts=True)
             frame = await wire.ask(ask, lambda event: None)
@@ -132,7 +132,7 @@ class FarConnection:
 
         spec = await self._locate(model, told)
         spec = replace(spec, path=spec.path.absolute())
-        sent = replace(request, model=spec.reference, executor=None, permits=None)
+        sent = replace(request, model=spec.reference, executor=None, permits=None, going_on=None)
         async with AsyncExitStack() as stack:
             if request.session is not None:
                 await stack.enter_async_context(self._turns.setdefault(request.session, anyio.Lock()))
@@ -153,12 +153,17 @@ class FarConnection:
             has_heard = True
             on_event(event)
 
+        lasts = request.going_on
+        ask = partial(Ask, spec=spec)
+        if lasts is not None:
+            ask = partial(ask, begun=lasts.begun, keep_every_s=lasts.every_s)
         before = self._wire
         while True:
             wire = await self._open_wire()
             told = replace(sent, history=self.missing(request, wire))
             try:
-                return wire, await wire.ask(partial(Ask, request=told, spec=spec), heard)
+                keep = lasts.keep if lasts else _forgotten
+                return wire, await wire.ask(partial(ask, request=told), heard, keep)
             except EngineLostError:
                 if has_heard or wire is not before or wire.lost is None:
                     raise
@@ -201,3 +206,7 @@ class FarConnection:
         """Waits until the peer has given back what the run held."""
         if self._wire is not None:
             await self._wire.end()
+
+
+def _forgotten(begun: Begun) -> None:
+    """Nobody keeps it."""

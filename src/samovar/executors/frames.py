@@ -21,6 +21,7 @@ from samovar.engines.base import ModelSpec
 from samovar.errors import Place, SamovarError
 from samovar.executors.base import EmbedRequest, PromptReply, PromptRequest
 from samovar.generation import (
+    Begun,
     Embeddings,
     ExecutorFailed,
     ModelFetching,
@@ -36,16 +37,8 @@ MAGIC = b"SMVR"
 """What a client's side of a wire begins with, which no method of HTTP does."""
 MOST_FRAME_BYTES = 256 * 2**20
 _HEAD = struct.Struct(">I")
-_KINDS = (
-    ModelFetching,
-    ModelLoading,
-    PromptEvaluating,
-    ExecutorFailed,
-    TextGenerated,
-    ToolCalled,
-    ToolFinished,
-)
-_EVENTS: Mapping[str, type[PromptEvent]] = {one.__name__: one for one in _KINDS}
+_KINDS = (ModelFetching, ModelLoading, PromptEvaluating, ExecutorFailed, TextGenerated, ToolCalled)
+_EVENTS: Mapping[str, type[Any]] = {one.__name__: one for one in (*_KINDS, ToolFinished, Begun)}
 
 
 class BadFrameError(ValueError):
@@ -77,6 +70,10 @@ class Ask:
     """The request's model, found by whoever asks, and how it is to be loaded."""
     counts: bool = False
     """Only the tokens of the prompt are counted."""
+    begun: tuple[Begun, ...] = ()
+    """See `GoingOn`: answers that were interrupted."""
+    keep_every_s: float | None = None
+    """How often what there is of the answer comes back, so that it outlives both processes; None: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +110,10 @@ class Tell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """Something happens while a prompt is answered."""
+    """Something happens while a prompt is answered, or this much of the answer is to be kept."""
 
     number: int
-    event: PromptEvent
+    event: PromptEvent | Begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

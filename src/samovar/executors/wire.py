@@ -33,7 +33,7 @@ from samovar.executors.frames import (
     Tell,
     encode,
 )
-from samovar.generation import PromptEvent
+from samovar.generation import Begun, Keep, PromptEvent
 
 READ_BYTES = 65_536
 GREETING_S = 10.0
@@ -121,8 +121,13 @@ class Wire:
             self._lose("it ended")
             raise self.lost or lost("it ended") from None
 
-    async def ask(self, make: Callable[..., Frame], on_event: OnPromptEvent) -> Frame:
-        """The last frame of what `make` asks, which gets its number. Raises what it failed with."""
+    async def ask(
+        self, make: Callable[..., Frame], on_event: OnPromptEvent, keep: Keep = lambda begun: None
+    ) -> Frame:
+        """The last frame of what `make` asks, which gets its number. Raises what it failed with.
+
+        `keep`: called with what there is of an answer, also while it is given up.
+        """
         if self.lost is not None:
             raise self.lost
         number = next(self._numbers)
@@ -139,7 +144,10 @@ class Wire:
                     await self._send_raw(raw)
                     async for frame in comes:
                         if isinstance(frame, Happened):
-                            on_event(frame.event)
+                            if isinstance(frame.event, Begun):
+                                keep(frame.event)
+                            else:
+                                on_event(frame.event)
                             continue
                         is_over = True
                         if isinstance(frame, Failed):
@@ -149,18 +157,20 @@ class Wire:
                     raise self.lost or lost("it ended")
                 finally:
                     if not is_over:
-                        await self._give_up(number, comes)
+                        await self._give_up(number, comes, keep)
         finally:
             waits.close()
             del self._asked[number]
 
-    async def _give_up(self, number: int, comes: MemoryObjectReceiveStream[Frame]) -> None:
+    async def _give_up(self, number: int, comes: MemoryObjectReceiveStream[Frame], keep: Keep) -> None:
         """Waits until the peer has given back what it held for what is not wanted any more."""
         with anyio.move_on_after(GIVING_BACK_S, shield=True), suppress(SamovarError):
             await self._send_raw(encode(Cancel(number=number)))
             async for frame in comes:
                 if not isinstance(frame, Happened):
                     return
+                if isinstance(frame.event, Begun):
+                    keep(frame.event)
 
     async def end(self) -> None:
         """The peer gives everything back, and closes."""

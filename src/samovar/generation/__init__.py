@@ -22,6 +22,7 @@ from samovar.generation.answers import ToolStatus as ToolStatus
 from samovar.generation.begun import KEEP_EVERY_S as KEEP_EVERY_S
 from samovar.generation.begun import Begun as Begun
 from samovar.generation.begun import GoingOn as GoingOn
+from samovar.generation.begun import Keep as Keep
 from samovar.generation.begun import KeptState as KeptState
 from samovar.generation.messages import Message as Message
 from samovar.generation.messages import MessagePart as MessagePart

@@ -40,7 +40,7 @@ from samovar.executors.frames import (
 )
 from samovar.executors.table import Locate, OnFetchProgress
 from samovar.executors.wire import GREETING_S, READ_BYTES
-from samovar.generation import PromptEvent
+from samovar.generation import Begun, GoingOn, PromptEvent
 
 MOST_UNSENT_BYTES = 32 * 2**20
 """A peer that leaves more than this unread is let go."""
@@ -226,7 +226,7 @@ class _Peer:
         if isinstance(frame, Embed):
             made = await self._executor.embed(replace(frame.request, model=model, executor=None))
             return Embedded.of(number, made)
-        request = replace(frame.request, model=model, executor=None)
+        request = replace(frame.request, model=model, executor=None, going_on=self._going_on(frame))
         if frame.counts:
             return Confirmed(number=number, told={"tokens": await self._executor.count(request)})
         kept = await self._keeps.opened("run", lambda: self._executor.open(self._run))
@@ -235,3 +235,12 @@ class _Peer:
             self._send(Happened(number=number, event=event))
 
         return FullReply(number=number, reply=await kept.asked(lambda: kept.it.ask(request, heard)))
+
+    def _going_on(self, frame: Ask) -> GoingOn | None:
+        if frame.keep_every_s is None:
+            return None
+
+        def keep(begun: Begun) -> None:
+            self._send(Happened(number=frame.number, event=begun))
+
+        return GoingOn(begun=frame.begun, keep=keep, every_s=frame.keep_every_s)

@@ -41,11 +41,13 @@ def status_part(figures: Callable[[], Awaitable[dict[str, Any]]]) -> HttpPart:
     return HttpPart(routes=(Route("/status", status, methods=["GET"]),))
 
 
-def api_part(executor: Executor, settings: Settings) -> HttpPart:
-    """The model API: the default model, and the user's own names for models."""
+def api_part(
+    executor: Executor, settings: Settings, others: Callable[[], Sequence[ModelEntry]] = tuple
+) -> HttpPart:
+    """The model API: the default model, the user's own names for models, and `others`."""
     names = dict.fromkeys((settings.model, *(name for name, _ in settings.aliases)))
     entries = [ModelEntry(id=name, embeds=True) for name in names]
-    api = ModelApi(executor=executor, models=lambda: entries, default_model=settings.model)
+    api = ModelApi(executor=executor, models=lambda: [*entries, *others()], default_model=settings.model)
     service = Service(api)
     return HttpPart(routes=routes(service), running=service.running)
 

@@ -27,11 +27,12 @@ from samovar import __version__, memory
 from samovar.app import Locator, budget_bytes, open_stores
 from samovar.background import alone
 from samovar.config import Settings
+from samovar.config.declared import DeclaredExecutor
 from samovar.errors import SamovarError, UsageError
 from samovar.executors.daemon import held, peer_uid
 from samovar.executors.far import FarExecutor
 from samovar.executors.frames import MAGIC, Hello
-from samovar.executors.table import Locate
+from samovar.executors.table import LOCAL_ONE, Locate
 from samovar.executors.wire import GREETING_S, tell
 from samovar.serve.answering import AnsweredWith, answer
 from samovar.serve.engines import Engines, engines
@@ -86,9 +87,10 @@ class Daemon:
 
     # Answering --------------------------------------------------------------------------------------------
 
-    def executor(self, locate: Locate) -> Queued:
-        """What answers one client, which is a place in the line of its own."""
-        far = FarExecutor(self.engines.connect, locate, default_model=self.settings.model)
+    def executor(self, locate: Locate, declared: DeclaredExecutor = LOCAL_ONE) -> Queued:
+        """What answers one client, or the workflows of the daemon itself: each has a place in the line."""
+        model = declared.model or self.settings.model
+        far = FarExecutor(self.engines.connect, locate, default_model=model, name=declared.name)
         return Queued(far, self.line, self._why_lost)
 
     async def _why_lost(self) -> str:
@@ -202,13 +204,16 @@ class Daemon:
         """Made with the first connection that wants it: a run that draws from here needs none of it."""
         from samovar.serve.application import api_part, application, status_part
         from samovar.serve.http import Http
+        from samovar.serve.offered import OfferedWorkflows
 
         async with self._making_http:
             if self.http is None:
                 options = self.options.http
                 assert options is not None
-                locate = Locator(self.settings, open_stores(self.settings))
-                parts = [status_part(self.figures), api_part(self.executor(locate), self.settings)]
+                offered = OfferedWorkflows(self.settings, self.executor)
+                executor = self.executor(Locator(self.settings, open_stores(self.settings)))
+                api = api_part(executor, self.settings, offered.models)
+                parts = (status_part(self.figures), offered.part(), api)
                 app = application(parts, token=self.token, hosts=options.hosts)
                 http = Http(app, secure(options))
                 await self.tasks.start(http.run, name="HTTP")

@@ -1,6 +1,6 @@
 """`samovar mcp`: the server of the Model Context Protocol on standard input and output.
 
-Above: the command. Below: `mcp_server.py`, the app, the journal. Standard output carries the protocol alone:
+Above: the command. Below: the package `mcp`. Standard output carries the protocol alone:
 while the server runs, whatever else writes to it, children too, writes to standard error, and nobody but the
 protocol reads standard input. Nothing here waits in a thread that a signal could not end.
 """
@@ -8,9 +8,8 @@ protocol reads standard input. Nothing here waits in a thread that a signal coul
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -18,43 +17,13 @@ import anyio.lowlevel
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from samovar.app import open_app, open_library
-from samovar.config import Settings
-from samovar.engines.scripted import Script
 from samovar.errors import UsageError
-from samovar.folders import current_folder
-from samovar.journal.base import Journal
-from samovar.journal.keys import key_beside
-from samovar.journal.opening import journal_file, open_journal
-from samovar.serve.mcp_server import make_server
-from samovar.serve.runs import WorkflowRuns
 
 MOST_LINE_BYTES = 16 << 20
 """Of one message."""
 PIECE_BYTES = 1 << 16
 AT_ONCE_BYTES = 512
 """A pipe that takes anything takes as much without waiting (POSIX: PIPE_BUF is no less)."""
-
-
-@asynccontextmanager
-async def open_server(
-    settings: Settings, *, script: Script | None = None
-) -> AsyncIterator[tuple[Server[object], WorkflowRuns]]:
-    """The server of the current folder, for any transport, with its models, its journal and its key."""
-    folder = current_folder()
-    with ExitStack() as stack:
-        is_kept = settings.journal != "off"
-        journal: Journal | None = stack.enter_context(open_journal(settings)) if is_kept else None
-        async with open_app(settings, open_library(folder), script=script) as app:
-            runs = WorkflowRuns(app, journal, folder, needs_models=script is None)
-            yield make_server(app, runs, _key(settings) if is_kept else secrets.token_bytes(32)), runs
-
-
-def _key(settings: Settings) -> bytes:
-    """Kept beside the runs that it is for, for their user alone."""
-    file = journal_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return key_beside(file.with_name("mcp"))
 
 
 async def serve_stdio(server: Server[Any]) -> None:
