@@ -34,6 +34,7 @@ BLOCKS = {
 }
 NEEDED: dict[str, dict[str, object]] = {
     "Triage": {"report": "It broke."},
+    "Urgency": {"report": "It broke."},
     "reply": {"report": "It broke.", "summary": "Broken."},
     "release": {"version": "1.4.0", "since": "v1.3.0"},
 }

@@ -183,8 +183,9 @@ def test_a_run_that_cannot_be_kept_runs_and_says_so_in_one_line(folder: Path, pl
 def test_a_user_without_a_home_has_no_journal_and_runs_go_on(folder: Path) -> None:
     write(folder, STATES, ACTIONS)
     code = """if True:
-        from samovar.cli import entry, keeping
-        keeping.state_folder = lambda: None
+        from samovar.cli import entry
+        from samovar.journal import opening
+        opening.state_folder = lambda: None
         entry.main(["run", "w.md", "--json"])"""
     done = subprocess.run(
         [sys.executable, "-c", code],

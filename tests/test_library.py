@@ -245,7 +245,7 @@ def test_what_is_no_text_file_says_what_it_is(tmp_path: Path) -> None:
         read_text(tmp_path / "large.md")
     with pytest.raises(UsageError, match="not a regular file"):
         read_text(tmp_path / "pipe.md")
-    with pytest.raises(UsageError, match=r"not a regular file|cannot be read"):
+    with pytest.raises(UsageError, match="There is no file"):
         read_text(tmp_path / "none.md")
     with pytest.raises(FaultsError) as caught:
         read_text(tmp_path / "latin.md")
