@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.errors import RateLimitError
@@ -57,6 +57,7 @@ async def test_a_client_with_too_many_prompts_hears_its_place_in_line_and_others
     assert sorted(many.turns) == ["a", "a", "a", "b", "b"]
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=12), st.integers(1, 3))
 def test_those_who_go_leave_nothing(asked: list[tuple[str, bool]], most_active: int) -> None:
     async def main() -> None:
