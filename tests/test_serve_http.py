@@ -214,6 +214,9 @@ def test_the_model_api_and_runs_share_one_load(place: Place) -> None:
         headers = {"x-api-key": place.run("serve", "--token").stdout.strip()}
         said: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
         with httpx2.Client(base_url=url, timeout=WAIT_S, headers=headers) as client:
+            nothing = client.get("/v1/nothing")
+            assert (nothing.status_code, nothing.json()["error"]["code"]) == (404, "not_found_error")
+            assert client.get("/v1/chat/completions").status_code == 405
             (model,) = client.get("/v1/models").json()["data"]
             said["model"] = model["id"]
             answer = client.post("/v1/chat/completions", json=said)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -21,7 +22,7 @@ from samovar.dialects.asking import Service
 from samovar.dialects.base import ModelApi, ModelEntry
 from samovar.dialects.routes import routes
 from samovar.executors.base import Executor
-from samovar.serve.http_checks import Application, Checks
+from samovar.serve.http_checks import Application, Checks, refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,5 +63,16 @@ def application(parts: Sequence[HttpPart], *, token: str, hosts: tuple[str, ...]
                 await stack.enter_async_context(part.running())
             yield
 
-    app = Starlette(routes=[route for part in parts for route in part.routes], lifespan=lifespan)
+    app = Starlette(
+        routes=[route for part in parts for route in part.routes],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_route},
+    )
     return Checks(application=app, token=token, hosts=hosts)
+
+
+async def _no_route(request: Request, error: Exception) -> JSONResponse:
+    """A path that there is not, or that is not asked so."""
+    assert isinstance(error, HTTPException)
+    message = f"There is no {request.method} {request.url.path[:200]} here."
+    return JSONResponse(refusal("not_found_error", message), error.status_code, error.headers)

@@ -44,7 +44,7 @@ def _wrong(workflow: Workflow, given: Mapping[str, object], folder: Path) -> Ite
         if name in given:
             yield from _wrong_value(parameter, given[name], folder)
         elif is_required(parameter):
-            said = f": {parameter.description}" if parameter.description else ""
+            said = f": {parameter.description.rstrip('. ')}" if parameter.description else ""
             yield f"The argument {name!r} is missing{said}."
 
 

@@ -131,10 +131,13 @@ def _is_foreign(headers: dict[str, str]) -> bool:
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
-async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
+def refusal(kind: str, message: str) -> dict[str, Any]:
     """In a form that clients of either dialect read."""
-    error = {"type": kind, "code": kind, "message": message, "param": None}
-    body = json.dumps({"type": "error", "error": error}).encode()
+    return {"type": "error", "error": {"type": kind, "code": kind, "message": message, "param": None}}
+
+
+async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
+    body = json.dumps(refusal(kind, message)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
     headers += [(b"connection", b"close")] if status in (408, 413) else []
