@@ -199,6 +199,7 @@ class Running:
 
     def keep(self, lasting: Lasting, states: AnswerStates) -> None:
         """Has its answer kept as far as it is; if that cannot be, what was kept before stays."""
+        lasting.put_off()
         weighed = self.sampler.weighed()
         if weighed is None:
             return
