@@ -193,8 +193,9 @@ class Running:
         if lasting is None or lasting.begun is None:
             return
         begun = lasting.follow()
+        weighed = dict(begun.weighed)
         for token in begun.tokens:
-            self.sampler.follow(token, begun)
+            self.sampler.follow(token, begun.settled, weighed)
             self.said(token)
 
     def keep(self, lasting: Lasting, states: AnswerStates) -> None:
