@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from samovar.engines.base import Engine, Finished, Model
+from samovar.engines.lasting import Lasting
 from samovar.engines.llama.loading import ANSWERS
+from samovar.engines.llama.prefixes.answer_states import AnswerStates
+from samovar.engines.llama.requests import Running
 from samovar.generation import (
     Begun,
     FinishReason,
@@ -291,6 +296,22 @@ async def test_an_answer_that_is_left_early_is_kept_to_its_last_token(
         assert len(last.tokens) >= max(1, len(said[0].tokens))
         again, _ = await answered(model, user(text), options, kept)
         assert same(again, whole) and again.end.tokens.resumed == len(last.tokens)
+
+
+@pytest.mark.parametrize("can", ["be weighed", "be copied"])
+def test_what_cannot_be_kept_is_not_tried_again_with_each_token(can: str) -> None:
+    told: list[Begun] = []
+    lasting = Lasting(of="", tell=told.append, every_s=3600, said=[1], _kept_s=-math.inf)
+    running = SimpleNamespace(
+        sampler=SimpleNamespace(weighed=lambda: () if can == "be copied" else None),
+        request=SimpleNamespace(options=Options(deterministic=True), tokens=[5]),
+        row=[5],
+        next_tokens=[1],
+    )
+    states = SimpleNamespace(keep=lambda *_: None)
+    assert lasting.is_new and lasting.is_due
+    Running.keep(cast(Running, running), lasting, cast(AnswerStates, states))
+    assert lasting.is_new and not lasting.is_due and not told
 
 
 async def test_an_answer_goes_on_from_every_token_with_any_engine(engine: Engine, tiny_model: Path) -> None:

@@ -25,7 +25,7 @@ from samovar.actions.reached import VisitOf
 from samovar.app import open_scripted
 from samovar.errors import JournalError, LeaseError, LeaseLostError, NotFoundError, SamovarError
 from samovar.events import NOTHING, Ending, Event
-from samovar.generation import Message
+from samovar.generation import Begun, Message
 from samovar.journal.base import Intent, RunHead, RunStatus, VisitKey, VisitOutcome
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect, prepare
@@ -494,6 +494,21 @@ def test_what_a_killed_process_left_unfinished_is_put_right_for_whoever_only_rea
     assert look(left).damage is None
     with closing(sqlite3.connect(left)) as connection:
         assert connection.execute("SELECT count(*) FROM text").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("status", [one for one in RunStatus if one is not RunStatus.RUNNING])
+async def test_answers_in_progress_stay_only_of_a_run_that_can_continue(
+    journal: SqliteJournal, status: RunStatus
+) -> None:
+    key = VisitKey(path="A")
+    async with journal.begin(HEAD) as run:
+        await run.intend(Intent(key=key, number=1, verb="prompt", entered_at=1.0, is_repeatable=True))
+        run.keep_begun(key, 1, Begun(of="it", tokens=(1, 2)))
+        await run.end(status)
+    with closing(sqlite3.connect(journal.file)) as connection:
+        [(count,)] = connection.execute("SELECT count(*) FROM begun").fetchall()
+    goes_on = (RunStatus.INTERRUPTED, RunStatus.WAITING, RunStatus.CANCELLED)
+    assert count == (1 if status in goes_on else 0)
 
 
 def test_the_file_is_for_its_user_alone(journal: SqliteJournal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from samovar.cli.kept_diff import difference, show_difference
 from samovar.cli.kept_pages import page_of
 from samovar.cli.kept_showing import Narrowed, show_run
 from samovar.journal.sqlite import SqliteJournal
+from samovar.running.keeping import Keeping
+from tests.bench import Bench, Told
 from tests.test_kept_pages import SECRET, by_path, drive, given
+from tests.test_tools import LINE, calls
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +109,19 @@ async def test_runs_that_did_something_else_part_there_whatever_came_of_it(
     same = await driven(journal, tmp_path, "tea")
     found = difference(one, same)
     assert found["parts"] is None and found["variables"] == []
+
+
+async def test_an_edit_by_a_model_writes_a_file_and_adds_nothing_to_it(
+    journal: SqliteJournal, bench: Bench
+) -> None:
+    bench.settings = replace(bench.settings, yes=True, keeping=Keeping(journal=journal))
+    (bench.folder / "a.txt").write_text("one")
+    told = Told([calls(("files.edit", {"path": "a.txt", "old": "one", "new": "two"})), "done"])
+    run = await bench.run(bench.write("w", LINE, 'A: Prompt "x" using tools="files.edit"'), told)
+    assert (bench.folder / "a.txt").read_text() == "two"
+    [visit] = journal.visits(run.id)
+    assert visit.outcome is not None
+    assert [one.kind for one in visit.outcome.performed] == ["read", "write"]
 
 
 async def test_a_visit_of_an_earlier_version_is_compared_by_what_is_known_of_it(

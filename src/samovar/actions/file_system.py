@@ -47,6 +47,8 @@ class Change:
     """Gives what it is to hold of what it holds; None: it is not there, or that is not asked for."""
     most_bytes: int | None = None
     """What it may hold before; None: that is not asked for."""
+    adds: bool = False
+    """It stays as it is, with more at its end."""
 
 
 class _Folder:

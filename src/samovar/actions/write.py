@@ -93,7 +93,9 @@ class WriteFile(Action):
             )
         )
         if self.append:
-            change = Change(make=lambda before: self._made(value, before, target), most_bytes=most_bytes)
+            change = Change(
+                make=lambda before: self._made(value, before, target), most_bytes=most_bytes, adds=True
+            )
         else:
             raw = self._made(value, None, target)  # before anything is touched
             change = Change(make=lambda before: raw)

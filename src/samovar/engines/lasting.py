@@ -97,9 +97,14 @@ class Lasting:
         """How long it took so far."""
         return self.spent_s + time.monotonic() - self._began_s
 
+    def put_off(self) -> None:
+        """It is due again only after as long as ever, also if it cannot be kept now."""
+        self._kept_s = time.monotonic()
+
     def keep(self, settled: int | None = None, weighed: tuple[tuple[int, str], ...] = ()) -> None:
         """Has everything kept that there is so far."""
-        self._kept_s, self._kept_tokens = time.monotonic(), len(self.said)
+        self.put_off()
+        self._kept_tokens = len(self.said)
         self.tell(
             Begun(
                 of=self.of,

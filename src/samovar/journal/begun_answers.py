@@ -44,7 +44,7 @@ def drop(connection: Any, run: int, key: VisitKey) -> None:
 
 
 def drop_all(connection: Any, run: int) -> None:
-    """The run has completed."""
+    """The run is over, and cannot continue."""
     connection.execute("DELETE FROM begun WHERE run = ?", (run,))
 
 

@@ -189,7 +189,7 @@ class SqliteRun(HeldRun):
             self._write_steps(connection, steps)
             if kept is not None:
                 self._texts.keep(connection, self._number, kept)
-            if status is RunStatus.COMPLETED:
+            if status.is_over and status is not RunStatus.CANCELLED:  # which can continue all the same
                 begun_answers.drop_all(connection, self._number)
             if result is not None:
                 end_row(connection, self._number, result)

@@ -207,9 +207,7 @@ class Writer:
         except (sqlite3.Error, OSError, JournalError) as error:  # handed on: to each that waits
             for one in together:
                 one.tell(None, reason(error, self.file))
-        except (
-            BaseException
-        ) as error:  # a defect of one of them, which is told as it is: the others have none
+        except BaseException as error:  # a defect of one of them, told as it is: the others have none
             at.tell(None, error)
             if others := [one for one in together if not one.is_told]:
                 self._write_all(connection, others)

@@ -26,7 +26,7 @@ def performed_by(intent: OutsideIntent[object]) -> Performed | None:
             )
         case WritesFile(target=target):
             return Performed(
-                kind="write" if intent.change.most_bytes is None else "append",
+                kind="append" if intent.change.adds else "write",
                 what=target.shown,
                 text=_written(intent),
             )

@@ -77,8 +77,8 @@ class VisitContext(VisitEffects):
     """What servers had the model write, for the journal."""
     prompts: Iterator[int] = field(default_factory=lambda: count(1))
     """Numbers of what it asks, for the journal."""
-    called: list[str] = field(default_factory=list)
-    """The workflows that its model has called as tools."""
+    calls: Iterator[int] = field(default_factory=lambda: count(1))
+    """Numbers of the workflows that its model calls as tools."""
     loads: dict[str, list[float]] = field(default_factory=dict)
     """When a model that the visit waits for was first and last said to be loading, for the journal."""
 
@@ -249,9 +249,7 @@ class VisitContext(VisitEffects):
         place: Place,
         is_tool: bool = False,
     ) -> object:
-        if is_tool:
-            self.called.append(name)
-        call = max(1, len(self.called))
+        call = next(self.calls) if is_tool else 1
         child = Child(name=name, given=given, timeout_s=timeout_s, place=place, call=call)
         return await self.run_child(self, child)
 

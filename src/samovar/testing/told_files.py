@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from samovar.actions.file_places import Search, Target
@@ -51,7 +52,7 @@ class SeenFiles:
             self._now[target.path] = change.make(before)
             return self._now[target.path]
 
-        return Change(make=make, most_bytes=change.most_bytes)
+        return replace(change, make=make)
 
     def given(self, folder: Path) -> dict[str, str]:
         """What there was, as a case has it."""

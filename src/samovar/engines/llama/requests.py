@@ -193,12 +193,14 @@ class Running:
         if lasting is None or lasting.begun is None:
             return
         begun = lasting.follow()
+        weighed = dict(begun.weighed)
         for token in begun.tokens:
-            self.sampler.follow(token, begun)
+            self.sampler.follow(token, begun.settled, weighed)
             self.said(token)
 
     def keep(self, lasting: Lasting, states: AnswerStates) -> None:
         """Has its answer kept as far as it is; if that cannot be, what was kept before stays."""
+        lasting.put_off()
         weighed = self.sampler.weighed()
         if weighed is None:
             return

@@ -26,7 +26,7 @@ from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.llama.weighing import Allowed, Watched, kept, read
 from samovar.errors import EngineError
-from samovar.generation import Begun, Options, Sampling
+from samovar.generation import Options, Sampling
 from samovar.values.certainty import ChosenValue, has_choices
 
 PENALTY_TOKENS = 64
@@ -145,16 +145,16 @@ class Sampler:
             self._settle()
         return self._forced() or [*self._accepted([self._watched(context, row)]), *self._forced()]
 
-    def follow(self, token: int, begun: Begun) -> None:
-        """Leaves behind what `pick` did when it gave this token, the next one of `begun`, in another process.
-        As then, the answer is fed with it afterwards."""
+    def follow(self, token: int, settled: int | None, weighed: Mapping[int, str]) -> None:
+        """Leaves behind what `pick` did when it gave this token, the next one, in another process. As then,
+        the answer is fed with it afterwards. `settled` and `weighed`: what was kept of that answer."""
         self._has_been_made()
-        if self._constraint is not None and self._picked == begun.settled:
+        if self._constraint is not None and self._picked == settled:
             self._settle()
         if self._constraint is None or self._answer.is_free:
             self._lib.llama_sampler_accept(self._chain, token)
         else:
-            self._weigh_again(token, dict(begun.weighed))
+            self._weigh_again(token, weighed)
             self._accepted([token])
         self._picked += 1
 
