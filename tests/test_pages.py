@@ -363,7 +363,8 @@ async def test_a_page_that_nobody_waits_for_any_more_keeps_no_process_alive(tmp_
         (thread,) = [found for found in threading.enumerate() if found.name == "samovar page"]
         assert thread.daemon
         is_over.set()
-        thread.join(WAIT_S)
+        thread.join(WAIT_S)  # which blocks the event loop: the thread must not need it
+        assert not thread.is_alive()
 
 
 @pytest.mark.anyio

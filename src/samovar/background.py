@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import anyio
-import anyio.from_thread
-import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from samovar.errors import SamovarError
@@ -158,7 +156,7 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
 
     Cancelled, it is left behind, and does not keep the process from ending: `work` must not matter then.
     """
-    token, finished = anyio.lowlevel.current_token(), anyio.Event()
+    call, finished = caller_here(), anyio.Event()
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -167,8 +165,7 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
             results.append(work())
         except BaseException as error:  # handed on: it is raised below
             errors.append(error)
-        with suppress(RuntimeError):  # the event loop has ended
-            anyio.from_thread.run_sync(finished.set, token=token)
+        call(finished.set)  # without waiting for it: the loop may be busy, or end before
 
     threading.Thread(target=run, name=name, daemon=True).start()
     await finished.wait()

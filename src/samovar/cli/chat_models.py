@@ -6,7 +6,8 @@ and exit statuses.
 
 from __future__ import annotations
 
-from samovar.app import budget_bytes, open_library
+from samovar.app import open_library
+from samovar.cli.drawing import room_bytes
 from samovar.config import Settings
 from samovar.folders import current_folder
 from samovar.preflight.models import check_models
@@ -15,7 +16,10 @@ from samovar.running.talking import talk_workflow
 
 
 def check_model(settings: Settings, model: str | None, executor: str | None) -> None:
-    """Raises as `check_models` for a model of this machine that cannot answer. None: what is configured."""
+    """Raises as `check_models` for a model of this machine that cannot answer. None: what is configured.
+
+    A line on standard error says so if a running daemon cannot be used.
+    """
     library = open_library(current_folder())
     asked = RunnerSettings(settings=settings, model=model, executor=executor)
-    check_models(talk_workflow(library), library, settings, asked, budget=budget_bytes(settings))
+    check_models(talk_workflow(library), library, settings, asked, budget=room_bytes(settings))

@@ -26,7 +26,6 @@ from samovar.cli.chat_models import check_model
 from samovar.cli.chat_showing import ChatShow
 from samovar.cli.chat_tools import check_tools, read_patterns
 from samovar.cli.chat_typing import One, TypedLines, Typing, keyboard
-from samovar.cli.drawing import room_bytes
 from samovar.cli.driving import Signals
 from samovar.cli.terminal import say
 from samovar.cli.trusting import settings_for
@@ -72,7 +71,6 @@ def chat(arguments: ChatArguments) -> int:
     settings = settings_for(arguments.settings)
     for name in names_of(arguments.executor or settings.executor):
         declared_executor(name, settings)  # what cannot answer is said before anybody types
-    room_bytes(settings)  # which says so if a running daemon cannot be used
     check_model(settings, arguments.model, arguments.executor)
     tools = read_patterns(arguments.tools)
     check_tools(tools, arguments.executor, settings)

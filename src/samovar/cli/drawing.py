@@ -1,6 +1,6 @@
 """Where a command's prompts will be answered: by a running daemon or in this process.
 
-Above: `run.py`, `rows.py` and `chatting.py`. Below: the app, which finds the daemon.
+Above: `run.py`, `rows.py` and `chat_models.py`. Below: the app, which finds the daemon.
 """
 
 from __future__ import annotations

@@ -218,7 +218,8 @@ class Samovar:
             return []
         bound, prepared = await anyio.to_thread.run_sync(prepare_rows)
         records = await run_bound(bound, prepared, lambda keeping: self._runner(given, settings), at_once)
-        return [RunReport.of(record, figures_of(self._app)) for record in records]
+        figures = figures_of(self._app)
+        return [RunReport.of(record, figures) for record in records]
 
     def _prepare(
         self, workflow: object, sources: Sequence[Row | Path], given: RunOptions, settings: RunnerSettings

@@ -120,9 +120,7 @@ def _reason(error: Exception) -> str:
         return "did not answer in time"
     if type(error).__name__ == "ChildProgramError":
         return said
-    if (
-        type(error).__name__ == "ValidationError"
-    ):  # of pydantic, by which the package reads what a server says
+    if type(error).__name__ == "ValidationError":  # pydantic's: the package reads with it what a server says
         first: Any = error.errors()[0]  # type: ignore[attr-defined]
         at = ".".join(map(str, first["loc"]))[:100]
         return f"said what is not of the protocol: {at}: {str(first['msg'])[:200]}"
