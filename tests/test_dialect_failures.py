@@ -74,6 +74,7 @@ CASES: list[tuple[Exception, int, int, str]] = [
     (UnreachableError("no", executor="x"), 502, 502, "api_error"),
     (SilentError("no", executor="x"), 504, 504, "timeout_error"),
     (ZeroDivisionError("secret"), 500, 500, "api_error"),
+    (PermissionError("secret"), 500, 500, "api_error"),
 ]
 
 

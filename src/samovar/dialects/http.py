@@ -169,13 +169,16 @@ class ApiEndpoint:
                 reply = await self._answer(Request(scope, receive))
                 tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
                 await reply.send(scope, receive, sent)
-            except (ClientDisconnect, OSError):
+            except ClientDisconnect:
                 pass  # nobody is there to be told
             except Exception as error:
-                failure = told(error)
-                if not started:  # else it ends as it is: a client sees that it is not whole
+                if not started:
+                    failure = told(error)
                     status, body = self._dialect.error(failure)
                     await JSONResponse(body, status, failure.headers)(scope, receive, send)
+                elif not isinstance(alone(error), OSError):  # which says that the client has gone
+                    # It ends as it is: a client sees that it is not whole.
+                    _log.error("An answer failed while it was sent", exc_info=alone(error))
             tasks.cancel_scope.cancel()
 
 
