@@ -137,9 +137,7 @@ class ClientConversations:
             if reply.finish_reason not in _NOT_DONE:
                 self._remember(asked, request, given)
             if given is not reply:
-                self._let_go(
-                    asked.session
-                )  # it has all the calls: whoever goes on needs one with what was given
+                self._let_go(asked.session)  # it has all the calls, and not what was given
             return given
         finally:
             self._asking -= 1
