@@ -73,7 +73,7 @@ class ReplyWriter(ABC):
 
     @abstractmethod
     def piece(self, piece: TextGenerated) -> Iterable[Event]:
-        """The events of a piece of text, or of reasoning."""
+        """The events of a piece of text, or of reasoning, which is not empty."""
 
     @abstractmethod
     def end(self, reply: PromptReply) -> Iterable[Event]:
@@ -128,12 +128,10 @@ def _wrong(error: ValidationError, dialect: ApiDialect) -> ApiFailure:
     location, message = first["loc"], str(first["msg"])[:500]
     if first["type"] == "json_invalid":
         return ApiFailure(message=f"We could not parse the JSON body of your request. {message}.")
-    if first["type"] == "missing":
-        name = dialect.place(location)
-        return ApiFailure(
-            message=f"Missing required parameter: '{name}'.", param=name, code="missing_parameter"
-        )
     place = dialect.place(location)
+    if first["type"] == "missing":
+        said = f"Missing required parameter: '{place}'."
+        return ApiFailure(message=said, param=place, code="missing_parameter")
     if not place:
         return ApiFailure(message=f"The body of the request is wrong: {message}.")
     return ApiFailure(message=f"Invalid value for '{place}': {message}.", param=place)
@@ -261,7 +259,8 @@ class Streamed(HttpReply):
                         await begin(item)
                     case TextGenerated():
                         await begin(None)
-                        await put(self.writer.piece(item))
+                        if item.piece and item.kind != "call":  # calls are sent whole, at the end
+                            await put(self.writer.piece(item))
                     case PromptReply():
                         await begin(None)
                         await put(self.writer.end(item))
