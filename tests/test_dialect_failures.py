@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from samovar.dialects.asking import Service
-from samovar.dialects.base import ModelApi, ModelEntry
+from samovar.dialects.base import ApiLimits, ModelApi, ModelEntry
 from samovar.dialects.routes import routes
 from samovar.errors import (
     AuthError,
@@ -26,7 +26,8 @@ from samovar.errors import (
     UnreachableError,
 )
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
-from samovar.generation import FinishReason, TextGenerated
+from samovar.generation import FinishReason, TextGenerated, ToolCall
+from tests.model_api import LIMITS
 from tests.test_dialects import CHAT, MESSAGES, RESPONSE
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +75,7 @@ CASES: list[tuple[Exception, int, int, str]] = [
     (UnreachableError("no", executor="x"), 502, 502, "api_error"),
     (SilentError("no", executor="x"), 504, 504, "timeout_error"),
     (ZeroDivisionError("secret"), 500, 500, "api_error"),
+    (PermissionError("secret"), 500, 500, "api_error"),
 ]
 
 
@@ -150,13 +152,19 @@ class Remembering(Failing):
         self.forgotten.append(session)
 
 
+@asynccontextmanager
+async def remembering(executor: Remembering, limits: ApiLimits = LIMITS) -> AsyncIterator[httpx2.AsyncClient]:
+    entries = [ModelEntry(id="tiny", executor=executor)]
+    service = Service(ModelApi(executor=executor, models=lambda: entries, limits=limits))
+    transport = httpx2.ASGITransport(app=Starlette(routes=list(routes(service))))
+    async with service.running(), httpx2.AsyncClient(transport=transport, base_url="http://s") as http:
+        yield http
+
+
 async def test_what_goes_on_is_asked_as_a_copy_with_only_what_is_new() -> None:
     executor = Remembering()
-    entries = [ModelEntry(id="tiny", executor=executor)]
-    service = Service(ModelApi(executor=executor, models=lambda: entries))
-    transport = httpx2.ASGITransport(app=Starlette(routes=list(routes(service))))
     said = [{"role": "user", "content": "a"}]
-    async with service.running(), httpx2.AsyncClient(transport=transport, base_url="http://s") as http:
+    async with remembering(executor) as http:
         for text in ("b", "c"):
             body = {**CHAT, "messages": said}
             answer = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]
@@ -170,3 +178,46 @@ async def test_what_goes_on_is_asked_as_a_copy_with_only_what_is_new() -> None:
         assert [message.content for message in one.history] == ["a", "1"]
         assert [message.content for message in one.messages] == ["b"]
     assert other.fork is None and not other.history, "what begins differently goes on from nothing"
+
+
+async def test_what_is_remembered_has_a_size_by_all_its_messages_and_the_arguments_of_calls() -> None:
+    executor = Remembering()
+    call = {"id": "c", "function": {"name": "f", "arguments": "x" * 6000}}
+    one: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "user", "content": "b"},
+    ]
+    async with remembering(executor, ApiLimits(characters=10_000)) as http:
+        for said in ("1", "2"):
+            await http.post("/v1/chat/completions", json={**CHAT, "messages": one})
+            one += [{"role": "assistant", "content": said}, {"role": "user", "content": "c"}]
+        await http.post(
+            "/v1/chat/completions", json={**CHAT, "messages": [{"role": "user", "content": "y" * 6000}]}
+        )
+        await http.post("/v1/chat/completions", json={**CHAT, "messages": one})
+    assert [one.fork is not None for one in executor.requests] == [False, True, False, False]
+
+
+class CallingTwice(Remembering):
+    """One that calls two tools each time."""
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        self.requests.append(request)
+        calls = tuple(ToolCall(id=id, name="f", arguments="{}") for id in ("one", "two"))
+        return PromptReply(text="", finish_reason=FinishReason.CALLS, model="m", calls=calls)
+
+
+async def test_whoever_goes_on_from_one_call_of_several_goes_on_from_that_call_alone() -> None:
+    executor = CallingTwice()
+    tools = [{"type": "function", "name": "f"}]
+    body = {**RESPONSE, "tools": tools, "parallel_tool_calls": False}
+    async with remembering(executor) as http:
+        first = (await http.post("/v1/responses", json=body)).json()
+        result = {"type": "function_call_output", "call_id": "one", "output": "x"}
+        again = {**body, "input": [result], "previous_response_id": first["id"]}
+        second = await http.post("/v1/responses", json=again)
+        assert second.status_code == 200
+    assert [one["call_id"] for one in first["output"]] == ["one"]
+    assert [one.id for one in executor.requests[1].history[-1].calls] == ["one"]
+    assert first["id"] in executor.forgotten, "what the executor itself has of it had both"

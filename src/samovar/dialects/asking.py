@@ -91,7 +91,7 @@ class Service:
             raise ApiRefusedError(
                 ApiFailure(status=503, message=message, kind="overloaded", retry_after_s=1.0, may_pass=True)
             )
-        return replace(reply, calls=reply.calls[:1]) if asked.one_call else reply
+        return reply
 
     def _of(self, client: str, executor: Executor) -> ClientConversations:
         if self._tasks is None:

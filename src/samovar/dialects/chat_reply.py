@@ -42,9 +42,8 @@ class ChatWriter(ReplyWriter):
         yield self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def piece(self, piece: TextGenerated) -> Iterable[Event]:
-        if piece.piece and piece.kind != "call":
-            name = "content" if piece.kind == "text" else "reasoning_content"
-            yield self._chunk({name: piece.piece})
+        name = "content" if piece.kind == "text" else "reasoning_content"
+        yield self._chunk({name: piece.piece})
 
     def end(self, reply: PromptReply) -> Iterable[Event]:
         for index, one in enumerate(reply.calls):

@@ -13,27 +13,28 @@ from pydantic import Field
 from samovar.dialects.asking import new_id
 from samovar.dialects.base import ApiRequest, ModelApi
 from samovar.dialects.failures import refused
-from samovar.dialects.http import BodyPart, RequestBody, schema_text
+from samovar.dialects.http import BodyPart, RequestBody
 from samovar.dialects.openai_shape import (
+    HINT,
+    NOT_HERE,
+    TextPart,
+    answer_of,
     check_known,
     check_only,
     check_said,
-    options_of,
+    chosen,
+    named,
     result_of,
+    sampling_of,
+    schema_of,
+    text_of,
     think_of,
     tool_of,
     with_one_system,
 )
-from samovar.generation import Message, MessagePart, ToolCall, ToolDefinition
+from samovar.generation import Message, Options, ToolCall, ToolDefinition
 
-HINT = "Accepted; it has no effect."
-NOT_HERE = "Not supported: refused, unless its value changes nothing."
-
-
-class ContentPart(BodyPart):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
+_TEXTS = ("text", "refusal")
 
 
 class CalledFunction(BodyPart):
@@ -49,7 +50,7 @@ class ChatCall(BodyPart):
 
 class ChatMessage(BodyPart):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: str | list[TextPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ChatCall] | None = None
@@ -156,14 +157,17 @@ class ChatRequest(RequestBody):
         if len(stop) > MOST_STOPS or "" in stop:
             raise refused(f"'stop' has at most {MOST_STOPS} texts, none of them empty.", "stop")
         tools = tuple(_tool(one, index) for index, one in enumerate(self.tools or ()))
-        options = options_of(
-            self,
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            default_tokens=api.limits.answer_tokens,
-            stop=stop,
+        form = self.response_format or ResponseFormat(type="text")
+        schema = form.json_schema and form.json_schema.schema_
+        options = Options(
+            sampling=sampling_of(
+                self.temperature, self.top_p, top_k=self.top_k, min_p=self.min_p, seed=self.seed
+            ),
+            max_tokens=self.max_completion_tokens or self.max_tokens or api.limits.answer_tokens,
+            stop=tuple(stop),
             tools=tools,
-            tool_choice=chosen(self.tool_choice, tools),
-            schema=self._schema(),
+            tool_choice=_choice(self.tool_choice, tools),
+            schema=schema_of(form.type, schema, "response_format.json_schema.schema"),
             think=think_of(self.reasoning_effort),
         )
         return ApiRequest(
@@ -174,17 +178,6 @@ class ChatRequest(RequestBody):
             is_kept=False,
             session=new_id("chatcmpl"),
         )
-
-    def _schema(self) -> str | None:
-        form = self.response_format
-        if form is None or form.type == "text":
-            return None
-        if form.type == "json_object":
-            return '{"type": "object"}'
-        if form.json_schema is None or form.json_schema.schema_ is None:
-            name = "response_format.json_schema.schema"
-            raise refused(f"Missing required parameter: '{name}'.", name)
-        return schema_text(form.json_schema.schema_, "response_format.json_schema.schema")
 
 
 MOST_STOPS = 16
@@ -201,20 +194,10 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 }
 
 
-def chosen(choice: str | ChosenTool | None, tools: tuple[ToolDefinition, ...]) -> str:
-    """Which tools are called, as the waist says it. Raises `ApiRefusedError`."""
-    if choice is None or isinstance(choice, str):
-        if choice == "required" and not tools:
-            raise refused("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
-        return choice or "auto"
-    return named(choice.function.name, tools)
-
-
-def named(name: str, tools: tuple[ToolDefinition, ...]) -> str:
-    """A tool that is to be called. Raises `ApiRefusedError` if it is not offered."""
-    if name in ("auto", "none", "required") or all(one.name != name for one in tools):
-        raise refused(f"The tool {name[:100]!r} is not among 'tools'.", "tool_choice")
-    return name
+def _choice(choice: str | ChosenTool | None, tools: tuple[ToolDefinition, ...]) -> str:
+    if isinstance(choice, ChosenTool):
+        return named(choice.function.name, tools)
+    return chosen(choice, tools)
 
 
 def _tool(tool: ChatTool, index: int) -> ToolDefinition:
@@ -228,7 +211,7 @@ def _messages(given: list[ChatMessage]) -> list[Message]:
     calls: dict[str, ToolCall] = {}
     for index, one in enumerate(given):
         place = f"messages[{index}]"
-        text = _text(one.content, f"{place}.content")
+        text = text_of(one.content, _TEXTS, f"{place}.content")
         if one.role == "tool":
             messages.append(result_of(calls, one.tool_call_id or "", text, f"{place}.tool_call_id"))
         elif one.role == "assistant":
@@ -237,20 +220,7 @@ def _messages(given: list[ChatMessage]) -> list[Message]:
                 for call in one.tool_calls or ()
             )
             calls |= {call.id: call for call in own}
-            thought = MessagePart(kind="reasoning", text=one.reasoning_content or "")
-            parts = (thought, MessagePart(text=text + (one.refusal or ""))) if thought.text else ()
-            content = text + (one.refusal or "")
-            messages.append(Message(role="assistant", content=content, parts=parts, calls=own))
+            messages.append(answer_of(text + (one.refusal or ""), one.reasoning_content or "", own))
         else:
             messages.append(Message(role="user" if one.role == "user" else "system", content=text))
     return messages
-
-
-def _text(content: str | list[ContentPart] | None, place: str) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    for index, part in enumerate(content):
-        if part.type not in ("text", "refusal"):
-            kind = part.type[:50]
-            raise refused(f"The model takes no {kind!r}, only text.", f"{place}[{index}].type")
-    return "".join(part.text or part.refusal or "" for part in content)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -41,8 +41,6 @@ class SaidBefore:
     """A client may go on from it by its id."""
     is_instructed: bool
     """Its system message is of the answer alone."""
-    characters: int
-    """Of the messages that are its own, and not those of the conversation that it goes on from."""
 
 
 def digests(model: str, messages: tuple[Message, ...]) -> Iterator[bytes]:
@@ -64,6 +62,17 @@ def _arguments(text: str) -> str:
         return text
 
 
+def _characters(message: Message) -> int:
+    """How much it takes to remember it: no message is free."""
+    calls = message.calls if message.call is None else (*message.calls, message.call)
+    return 200 + len(message.content) + len(message.reasoning) + sum(len(one.arguments) for one in calls)
+
+
+def _given(asked: ApiRequest, reply: PromptReply) -> PromptReply:
+    """The reply as the client gets it."""
+    return replace(reply, calls=reply.calls[:1]) if asked.one_call and len(reply.calls) > 1 else reply
+
+
 class ClientConversations:
     """Those of one client with one executor. Mutable: what is remembered, and what is held open."""
 
@@ -80,7 +89,10 @@ class ClientConversations:
         self._said: OrderedDict[str, SaidBefore] = OrderedDict()
         """By id, the one used last at the end."""
         self._by_digest: dict[bytes, str] = {}
+        self._shared: Counter[int] = Counter()
+        """By the identity of a message: in how many of these conversations it is."""
         self._characters = 0
+        """Of all these messages, each of them once."""
         self._connection: Connection | None = None
         self._opening = anyio.Lock()
         self._held: OrderedDict[str, float] = OrderedDict()
@@ -104,7 +116,7 @@ class ClientConversations:
         return said if said is not None and said.is_kept else None
 
     async def ask(self, asked: ApiRequest, on_event: OnPromptEvent) -> PromptReply:
-        """Answers it, and remembers the answer. Raises as `Connection.ask` does."""
+        """Answers it, and remembers the answer as it is given. Raises as `Connection.ask` does."""
         model = asked.entry.reference or asked.entry.id
         request = PromptRequest(
             messages=asked.messages, model=model, options=asked.options, allows_effects=False
@@ -112,7 +124,7 @@ class ClientConversations:
         connection = await self._connected()
         try:
             if not asked.entry.continues:
-                return await connection.ask(request, on_event)
+                return _given(asked, await connection.ask(request, on_event))
             source = self._source(model, asked.messages)
             request = replace(request, session=asked.session, may_come_again=True)
             if source is not None:
@@ -121,9 +133,12 @@ class ClientConversations:
                 request = replace(request, fork=source.session, history=history, messages=rest)
             self._hold(asked.session)
             reply = await self._ask(connection, request, on_event)
+            given = _given(asked, reply)
             if reply.finish_reason not in _NOT_DONE:
-                self._remember(asked, request, reply)
-            return reply
+                self._remember(asked, request, given)
+            if given is not reply:
+                self._let_go(asked.session)  # it has all the calls, and not what was given
+            return given
         finally:
             self._asking -= 1
             self._changed.set()
@@ -139,8 +154,7 @@ class ClientConversations:
             if request.fork is not None:
                 self._hold(request.fork)  # it is there again, if it was not
             if reply is None or reply.finish_reason in _NOT_DONE:
-                self._held[request.session] = 0.0
-                self._held.move_to_end(request.session, last=False)
+                self._let_go(request.session)
         return reply
 
     def _source(self, model: str, messages: tuple[Message, ...]) -> SaidBefore | None:
@@ -156,8 +170,7 @@ class ClientConversations:
         said = Message(role="assistant", content=reply.text)
         if reply.parts:
             said = Message.of_parts("assistant", reply.parts)
-        own = (*request.messages, replace(said, calls=reply.calls))
-        messages = (*request.history, *own)
+        messages = (*request.history, *request.messages, replace(said, calls=reply.calls))
         *_, digest = digests(request.model or "", messages)
         one = SaidBefore(
             session=request.session or "",
@@ -165,21 +178,40 @@ class ClientConversations:
             digest=digest,
             is_kept=asked.is_kept,
             is_instructed=asked.is_instructed,
-            characters=sum(len(one.content) + len(one.reasoning) + 200 for one in own),
         )
         self._said[one.session] = one
         self._by_digest[digest] = one.session
-        self._characters += one.characters
+        self._take_up(messages)
         while len(self._said) > self._limits.conversations or self._characters > self._limits.characters:
             _, old = self._said.popitem(last=False)
-            self._characters -= old.characters
+            self._give_up(old.messages)
             if self._by_digest.get(old.digest) == old.session:
                 del self._by_digest[old.digest]
         self._hold(one.session)
 
+    def _take_up(self, messages: tuple[Message, ...]) -> None:
+        for one in messages:
+            if not self._shared[id(one)]:
+                self._characters += _characters(one)
+            self._shared[id(one)] += 1
+
+    def _give_up(self, messages: tuple[Message, ...]) -> None:
+        """What is in no other conversation is gone: those that went on from this one keep what they share."""
+        for one in messages:
+            self._shared[id(one)] -= 1
+            if not self._shared[id(one)]:
+                del self._shared[id(one)]
+                self._characters -= _characters(one)
+
     def _hold(self, session: str) -> None:
         self._held[session] = self._clock() + self._limits.claim_s
         self._held.move_to_end(session)
+        self._changed.set()
+
+    def _let_go(self, session: str) -> None:
+        """The connection's conversation of that name is to end, whoever may still go on from the answer."""
+        self._held[session] = 0.0
+        self._held.move_to_end(session, last=False)
         self._changed.set()
 
     # The connection ----------------------------------------------------------------------------------

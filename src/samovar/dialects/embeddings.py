@@ -15,9 +15,7 @@ from pydantic import Field
 from samovar.dialects.asking import Service
 from samovar.dialects.failures import refused
 from samovar.dialects.http import RequestBody
-from samovar.dialects.openai_shape import check_known
-
-HINT = "Accepted; it has no effect."
+from samovar.dialects.openai_shape import HINT, check_known
 
 
 class EmbeddingsRequest(RequestBody):

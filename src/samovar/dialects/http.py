@@ -73,7 +73,7 @@ class ReplyWriter(ABC):
 
     @abstractmethod
     def piece(self, piece: TextGenerated) -> Iterable[Event]:
-        """The events of a piece of text, or of reasoning."""
+        """The events of a piece of text, or of reasoning, which is not empty."""
 
     @abstractmethod
     def end(self, reply: PromptReply) -> Iterable[Event]:
@@ -128,12 +128,10 @@ def _wrong(error: ValidationError, dialect: ApiDialect) -> ApiFailure:
     location, message = first["loc"], str(first["msg"])[:500]
     if first["type"] == "json_invalid":
         return ApiFailure(message=f"We could not parse the JSON body of your request. {message}.")
-    if first["type"] == "missing":
-        name = dialect.place(location)
-        return ApiFailure(
-            message=f"Missing required parameter: '{name}'.", param=name, code="missing_parameter"
-        )
     place = dialect.place(location)
+    if first["type"] == "missing":
+        said = f"Missing required parameter: '{place}'."
+        return ApiFailure(message=said, param=place, code="missing_parameter")
     if not place:
         return ApiFailure(message=f"The body of the request is wrong: {message}.")
     return ApiFailure(message=f"Invalid value for '{place}': {message}.", param=place)
@@ -169,13 +167,16 @@ class ApiEndpoint:
                 reply = await self._answer(Request(scope, receive))
                 tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
                 await reply.send(scope, receive, sent)
-            except (ClientDisconnect, OSError):
+            except ClientDisconnect:
                 pass  # nobody is there to be told
             except Exception as error:
-                failure = told(error)
-                if not started:  # else it ends as it is: a client sees that it is not whole
+                if not started:
+                    failure = told(error)
                     status, body = self._dialect.error(failure)
                     await JSONResponse(body, status, failure.headers)(scope, receive, send)
+                elif not isinstance(alone(error), OSError):  # which says that the client has gone
+                    # It ends as it is: a client sees that it is not whole.
+                    _log.error("An answer failed while it was sent", exc_info=alone(error))
             tasks.cancel_scope.cancel()
 
 
@@ -258,7 +259,8 @@ class Streamed(HttpReply):
                         await begin(item)
                     case TextGenerated():
                         await begin(None)
-                        await put(self.writer.piece(item))
+                        if item.piece and item.kind != "call":  # calls are sent whole, at the end
+                            await put(self.writer.piece(item))
                     case PromptReply():
                         await begin(None)
                         await put(self.writer.end(item))

@@ -57,8 +57,6 @@ class MessagesWriter(ReplyWriter):
         yield _event("message_start", message=message)
 
     def piece(self, piece: TextGenerated) -> Iterable[Event]:
-        if not piece.piece or piece.kind == "call":
-            return
         if self._open != piece.kind:
             yield from self._close()
             self._open = piece.kind

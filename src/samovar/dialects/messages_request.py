@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
 
-from samovar.dialects.asking import any_seed, new_id
+from samovar.dialects.asking import new_id
 from samovar.dialects.base import ApiRequest, ModelApi
 from samovar.dialects.failures import ApiFailure, Kind, refused
 from samovar.dialects.http import ApiDialect, BodyPart, RequestBody, schema_text
-from samovar.dialects.openai_shape import check_said, result_of, with_one_system
-from samovar.generation import Message, MessagePart, Options, Sampling, ToolCall, ToolDefinition
+from samovar.dialects.openai_shape import HINT, check_said, result_of, sampling_of, with_one_system
+from samovar.generation import Message, MessagePart, Options, ToolCall, ToolDefinition
 
-HINT = "Accepted; it has no effect."
 _TYPES: Mapping[Kind, str] = {
     "not_found": "not_found_error",
     "too_large": "request_too_large",
@@ -146,17 +146,18 @@ class CountRequest(RequestBody):
                 "user message.",
                 "messages",
             )
-        choice, tools = self.tool_choice, tuple(map(_tool, self.tools or (), range(512)))
+        choice = self.tool_choice
+        tools = tuple(_tool(one, index) for index, one in enumerate(self.tools or ()))
         return ApiRequest(
             entry=entry,
             messages=messages,
-            options=self.options(api, tools),
+            options=self.options(tools),
             one_call=choice is not None and bool(choice.disable_parallel_tool_use),
             is_kept=False,
             session=new_id("msg"),
         )
 
-    def options(self, api: ModelApi, tools: tuple[ToolDefinition, ...]) -> Options:
+    def options(self, tools: tuple[ToolDefinition, ...]) -> Options:
         """The options that count for the tokens of a prompt."""
         held = self.output_format or (self.output_config and self.output_config.format)
         thinking = self.thinking.type if self.thinking else None
@@ -190,24 +191,14 @@ class MessagesRequest(CountRequest):
     container: Any = Field(None, description=HINT)
     speed: str | None = Field(None, description=HINT)
 
-    def options(self, api: ModelApi, tools: tuple[ToolDefinition, ...]) -> Options:
-        held = CountRequest.options(self, api, tools)
+    def options(self, tools: tuple[ToolDefinition, ...]) -> Options:
         if "" in (self.stop_sequences or ()):
             raise refused("stop_sequences: each text must contain something", "stop_sequences")
-        sampling = Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
-            seed=any_seed() if self.seed is None else self.seed % 2**32,
-        )
-        return Options(
-            sampling=sampling,
+        return replace(
+            super().options(tools),
+            sampling=sampling_of(self.temperature, self.top_p, top_k=self.top_k, seed=self.seed),
             max_tokens=self.max_tokens,
             stop=tuple(self.stop_sequences or ()),
-            tools=tools,
-            tool_choice=held.tool_choice,
-            schema=held.schema,
-            think=held.think,
         )
 
 

@@ -1,18 +1,21 @@
 """What OpenAI's endpoints have in common: the shape of an error, the names of places, tools, forms.
 
-Above: `chat_request.py`, `responses_request.py`, `embeddings.py`, `routes.py`. Below: `http.py`.
+Above: `chat_request.py`, `responses_request.py`, `embeddings.py`, `routes.py`, and `messages_request.py` for
+what is the same in Anthropic's. Below: `http.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from samovar.dialects.asking import any_seed
 from samovar.dialects.failures import ApiFailure, ApiRefusedError, Kind, refused
-from samovar.dialects.http import ApiDialect, RequestBody, schema_text
-from samovar.generation import Message, Options, Sampling, TokenCounts, ToolCall, ToolDefinition
+from samovar.dialects.http import ApiDialect, BodyPart, RequestBody, schema_text
+from samovar.generation import Message, MessagePart, Sampling, TokenCounts, ToolCall, ToolDefinition
 
+HINT = "Accepted; it has no effect."
+NOT_HERE = "Not supported: refused, unless its value changes nothing."
 _TYPES: Mapping[Kind, str] = {
     "rate_limit": "rate_limit_error",
     "server": "server_error",
@@ -20,6 +23,12 @@ _TYPES: Mapping[Kind, str] = {
     "timeout": "server_error",
 }
 _UNION_MEMBERS = frozenset(("str", "int", "float", "bool"))
+
+
+class TextPart(BodyPart):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
 
 
 class OpenAIDialect(ApiDialect):
@@ -67,25 +76,70 @@ def check_only(body: RequestBody, only: Mapping[str, tuple[Any, ...]]) -> None:
             raise refused(f"Unsupported value: '{name}' is not available here.", name, "unsupported_value")
 
 
-def options_of(
-    body: Any, *, max_tokens: int | None, default_tokens: int, stop: Sequence[str] = (), **more: Any
-) -> Options:
-    """The options that OpenAI's endpoints share. What is not given is as OpenAI has it."""
-    seed = getattr(body, "seed", None)
-    sampling = Sampling(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        top_k=getattr(body, "top_k", None) or 0,
-        min_p=getattr(body, "min_p", None) or 0.0,
+def sampling_of(
+    temperature: float | None,
+    top_p: float | None,
+    *,
+    top_k: int | None = None,
+    min_p: float | None = None,
+    seed: int | None = None,
+) -> Sampling:
+    """What is not given is as OpenAI has it, and Anthropic too."""
+    return Sampling(
+        temperature=1.0 if temperature is None else temperature,
+        top_p=1.0 if top_p is None else top_p,
+        top_k=top_k or 0,
+        min_p=min_p or 0.0,
         seed=any_seed() if seed is None else seed % 2**32,
     )
-    return Options(sampling=sampling, max_tokens=max_tokens or default_tokens, stop=tuple(stop), **more)
 
 
 def tool_of(name: str, description: str | None, parameters: Any, param: str) -> ToolDefinition:
     """A tool that a client offers."""
     text = schema_text(parameters or {"type": "object", "properties": {}}, param)
     return ToolDefinition(name=name, description=description or "", parameters=text)
+
+
+def chosen(choice: str | None, tools: Sequence[ToolDefinition]) -> str:
+    """Which tools are called, as the waist says it. Raises `ApiRefusedError`."""
+    if choice == "required" and not tools:
+        raise refused("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
+    return choice or "auto"
+
+
+def named(name: str, tools: Sequence[ToolDefinition]) -> str:
+    """A tool that is to be called. Raises `ApiRefusedError` if it is not offered."""
+    if name in ("auto", "none", "required") or all(one.name != name for one in tools):
+        raise refused(f"The tool {name[:100]!r} is not among 'tools'.", "tool_choice")
+    return name
+
+
+def schema_of(kind: str, schema: Any, param: str) -> str | None:
+    """The JSON Schema of a format of that type, as the waist has it. Raises `ApiRefusedError`."""
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return '{"type": "object"}'
+    if schema is None:
+        raise refused(f"Missing required parameter: '{param}'.", param)
+    return schema_text(schema, param)
+
+
+def text_of(content: str | Sequence[TextPart] | None, kinds: Collection[str], place: str) -> str:
+    """The text of a message. Raises `ApiRefusedError` for a part of no such kind."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    for index, part in enumerate(content):
+        if part.type not in kinds:
+            kind = part.type[:50]
+            raise refused(f"The model takes no {kind!r}, only text.", f"{place}[{index}].type")
+    return "".join(part.text or part.refusal or "" for part in content)
+
+
+def answer_of(text: str, thought: str, calls: tuple[ToolCall, ...] = ()) -> Message:
+    """What the model said before."""
+    parts = (MessagePart(kind="reasoning", text=thought), MessagePart(text=text)) if thought else ()
+    return Message(role="assistant", content=text, parts=parts, calls=calls)
 
 
 def think_of(effort: str | None) -> bool | None:

@@ -13,38 +13,41 @@ from pydantic import Field
 
 from samovar.dialects.asking import new_id
 from samovar.dialects.base import ApiRequest, ModelApi
-from samovar.dialects.chat_request import HINT, NOT_HERE, named
 from samovar.dialects.conversations import SaidBefore
 from samovar.dialects.failures import ApiFailure, ApiRefusedError, refused
-from samovar.dialects.http import BodyPart, RequestBody, schema_text
+from samovar.dialects.http import BodyPart, RequestBody
 from samovar.dialects.openai_shape import (
+    HINT,
+    NOT_HERE,
+    TextPart,
+    answer_of,
     check_known,
     check_only,
     check_said,
-    options_of,
+    chosen,
+    named,
     result_of,
+    sampling_of,
+    schema_of,
+    text_of,
     think_of,
     tool_of,
     with_one_system,
 )
-from samovar.generation import Message, MessagePart, ToolCall, ToolDefinition
+from samovar.generation import Message, Options, ToolCall, ToolDefinition
 
-
-class ItemPart(BodyPart):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
+_TEXTS = ("input_text", "output_text", "text", "refusal")
 
 
 class Item(BodyPart):
     type: str | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
-    content: str | list[ItemPart] | None = None
-    summary: list[ItemPart] | None = None
+    content: str | list[TextPart] | None = None
+    summary: list[TextPart] | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
-    output: str | list[ItemPart] | None = None
+    output: str | list[TextPart] | None = None
 
 
 class ResponsesTool(BodyPart):
@@ -129,14 +132,13 @@ class CountedRequest(RequestBody):
         check_said(new, "input")
         messages = with_one_system([*heads, *before, *new])
         tools = self._tools()
-        form = self.text.format if self.text else None
-        options = options_of(
-            self,
-            max_tokens=self.max_output_tokens,
-            default_tokens=api.limits.answer_tokens,
+        form = (self.text and self.text.format) or TextFormat(type="text")
+        options = Options(
+            sampling=sampling_of(self.temperature, self.top_p),
+            max_tokens=self.max_output_tokens or api.limits.answer_tokens,
             tools=tools,
             tool_choice=self._choice(tools),
-            schema=_schema(form),
+            schema=schema_of(form.type, form.schema_, "text.format.schema"),
             think=think_of(self.reasoning.effort if self.reasoning else None),
             overflow="drop_oldest" if self.truncation == "auto" else "error",
         )
@@ -188,9 +190,7 @@ class CountedRequest(RequestBody):
             if choice.type != "allowed_tools":
                 raise refused(f"The tool {choice.type[:50]!r} is not available here.", "tool_choice")
             choice = choice.mode
-        if choice == "required" and not tools:
-            raise refused("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
-        return choice or "auto"
+        return chosen(choice, tools)
 
 
 class ResponsesRequest(CountedRequest):
@@ -223,7 +223,7 @@ class ResponsesRequest(CountedRequest):
             raise refused(
                 "Unsupported value: logprobs are not available here.", "include", "unsupported_value"
             )
-        return CountedRequest.asked(self, api, known)
+        return super().asked(api, known)
 
 
 _ONLY: dict[str, tuple[Any, ...]] = {
@@ -236,16 +236,6 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _schema(form: TextFormat | None) -> str | None:
-    if form is None or form.type == "text":
-        return None
-    if form.type == "json_object":
-        return '{"type": "object"}'
-    if form.schema_ is None:
-        raise refused("Missing required parameter: 'text.format.schema'.", "text.format.schema")
-    return schema_text(form.schema_, "text.format.schema")
-
-
 def _messages(given: str | list[Item] | None, before: list[Message]) -> list[Message]:
     if given is None or isinstance(given, str):
         return [Message(role="user", content=given)] if given else []
@@ -256,9 +246,9 @@ def _messages(given: str | list[Item] | None, before: list[Message]) -> list[Mes
         place = f"input[{index}]"
         match item.type or "message":
             case "message":
-                role, text = item.role or "user", _text(item.content, f"{place}.content")
+                role, text = item.role or "user", text_of(item.content, _TEXTS, f"{place}.content")
                 if role == "assistant":
-                    messages.append(_assistant(text, thought))
+                    messages.append(answer_of(text, thought))
                     thought = ""
                 else:
                     messages.append(Message(role="user" if role == "user" else "system", content=text))
@@ -271,28 +261,13 @@ def _messages(given: str | list[Item] | None, before: list[Message]) -> list[Mes
                 call = ToolCall(id=item.call_id[:200], name=item.name, arguments=item.arguments or "{}")
                 calls[item.call_id] = call
                 last = messages[-1] if messages and messages[-1].role == "assistant" else None
-                base = messages.pop() if last else _assistant("", thought)
+                base = messages.pop() if last else answer_of("", thought)
                 thought = ""
                 own = (*base.calls, call)
                 messages.append(Message(role="assistant", content=base.content, parts=base.parts, calls=own))
             case "function_call_output":
-                text = _text(item.output, f"{place}.output")
+                text = text_of(item.output, _TEXTS, f"{place}.output")
                 messages.append(result_of(calls, item.call_id or "", text, f"{place}.call_id"))
             case kind:
                 raise refused(f"An item of type {kind[:50]!r} is not available here.", f"{place}.type")
     return messages
-
-
-def _assistant(text: str, thought: str) -> Message:
-    parts = (MessagePart(kind="reasoning", text=thought), MessagePart(text=text)) if thought else ()
-    return Message(role="assistant", content=text, parts=parts)
-
-
-def _text(content: str | list[ItemPart] | None, place: str) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    for index, part in enumerate(content):
-        if part.type not in ("input_text", "output_text", "text", "refusal"):
-            kind = part.type[:50]
-            raise refused(f"The model takes no {kind!r}, only text.", f"{place}[{index}].type")
-    return "".join(part.text or part.refusal or "" for part in content)

@@ -44,8 +44,6 @@ class ResponsesWriter(ReplyWriter):
         yield self._event("response.in_progress", response=self._resource.begun("in_progress"))
 
     def piece(self, piece: TextGenerated) -> Iterable[Event]:
-        if not piece.piece or piece.kind == "call":
-            return
         if self._open != piece.kind:
             yield from self._close("completed")
             yield from self._begin_item(piece.kind)
