@@ -17,6 +17,7 @@ import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 
+from samovar.errors import EngineError
 from samovar.serve.http_checks import Application
 
 MOST_CONNECTIONS = 1100
@@ -55,12 +56,15 @@ class Http:
         self._is_over = anyio.Event()
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Serves the connections that are given, until `drain` is called."""
+        """Serves the connections that are given, until `drain` is called. Raises `EngineError`."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._server.serve, [], name="serves HTTP")
-            while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+            while not (self._server.started or self._server.should_exit):  # noqa: ASYNC110  # no event for it
                 await anyio.sleep(0.01)
-            task_status.started()
+            if self._server.started:
+                task_status.started()
+        if not self._server.started:
+            raise EngineError("HTTP cannot be served: what it needs did not start.")
         self._is_over.set()
 
     async def drain(self) -> None:
