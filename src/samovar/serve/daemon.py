@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ DRAIN_S = 60.0
 END_KNOWN_S = 2.0
 """How the worker ended is known by then."""
 
-Serve = Callable[[socket.socket], Awaitable[None]]
+Serve = Callable[[socket.socket], Coroutine[Any, Any, None]]
 """Serves one connection until it is closed."""
 
 _log = logging.getLogger("samovar.serve")
