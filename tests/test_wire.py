@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -23,10 +24,21 @@ from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ContextError, EngineError, EngineLostError, NotFoundError, UsageError
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.far import FarExecutor
-from samovar.executors.frames import MAGIC, Ask, Forget, Happened, Hello, encode
+from samovar.executors.frames import (
+    MAGIC,
+    Ask,
+    Cancel,
+    Failed,
+    Forget,
+    Frame,
+    FrameReader,
+    Happened,
+    Hello,
+    encode,
+)
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
-from samovar.executors.wire import Connect, tell
+from samovar.executors.wire import Connect, Wire, tell
 from samovar.generation import Begun, FinishReason, GoingOn, Message, PromptEvent, TextGenerated
 from samovar.serve import answering
 from samovar.serve.answering import AnsweredWith, EmbeddingExecutor, answer
@@ -160,6 +172,42 @@ async def test_a_cancelled_prompt_has_stopped_at_the_other_end_before_anybody_go
                 await connection.ask(request("x"), stop)
             assert scope.cancelled_caught and waits.stopped == 1
         assert waits.closed == 1
+
+
+async def test_a_prompt_that_is_cancelled_while_it_is_sent_leaves_the_wire_whole() -> None:
+    here, there = socket.socketpair()
+    wire, peer = Wire(await UNIXSocketStream.from_socket(here)), await UNIXSocketStream.from_socket(there)
+    spec = ModelSpec(reference="m", path=Path("m"))
+    ask = partial(Ask, request=request("word " * 400_000), spec=spec)
+    scope, reader, heard = anyio.CancelScope(), FrameReader(), list[Frame]()
+
+    async def prompt() -> None:
+        with scope:
+            await wire.ask(ask, ignore)
+        await peer.aclose()
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wire.listen)
+            tasks.start_soon(prompt)
+            heard += reader.feed(await peer.receive())
+            scope.cancel()
+            while len(heard) < 2:
+                heard += reader.feed(await peer.receive())
+            await peer.send(encode(Failed.of(1, EngineError("It was not wanted any more."))))
+    assert scope.cancelled_caught
+    assert [type(one) for one in heard] == [Ask, Cancel]
+
+
+async def test_of_a_prompt_that_is_cancelled_before_it_is_sent_nothing_is_said() -> None:
+    here, there = socket.socketpair()
+    ask = partial(Ask, request=request("x"), spec=ModelSpec(reference="m", path=Path("m")))
+    async with await UNIXSocketStream.from_socket(here) as stream:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await Wire(stream).ask(ask, ignore)
+    with there:
+        assert scope.cancelled_caught and there.recv(1) == b""
 
 
 class Keeps(Waits):

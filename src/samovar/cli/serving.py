@@ -138,7 +138,7 @@ def _ask(what: str) -> dict[str, Any] | None:
 
     try:
         return anyio.run(main)
-    except EngineLostError:  # it ended while it was asked
+    except (EngineLostError, OSError):  # it ended while it was asked
         return {} if what == "stop" else None
 
 

@@ -38,6 +38,8 @@ from samovar.generation import Begun, Keep, PromptEvent
 READ_BYTES = 65_536
 GREETING_S = 10.0
 """A peer that has not said who it is by then is not one of ours."""
+SENDING_S = 30.0
+"""A peer that has not taken a frame by then is not waited for."""
 GIVING_BACK_S = 10.0
 """A peer has this long to give back what is not wanted any more."""
 
@@ -114,9 +116,11 @@ class Wire:
             waits.close()
 
     async def _send_raw(self, raw: bytes) -> None:
+        """Whole or not at all, if it is cancelled: after a part of a frame, no other could be read."""
         try:
             async with self._sending:
-                await self._stream.send(raw)
+                with anyio.fail_after(SENDING_S, shield=True):
+                    await self._stream.send(raw)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             self._lose("it ended")
             raise self.lost or lost("it ended") from None
@@ -140,8 +144,8 @@ class Wire:
         is_over = False
         try:
             with comes:
+                await self._send_raw(raw)
                 try:
-                    await self._send_raw(raw)
                     async for frame in comes:
                         if isinstance(frame, Happened):
                             if isinstance(frame.event, Begun):

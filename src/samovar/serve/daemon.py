@@ -8,27 +8,25 @@ ends on SIGTERM when what is being answered is done, or at once on the second si
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
+from anyio.abc import TaskGroup, UNIXSocketStream
 
 from samovar import __version__, memory
 from samovar.app import Locator, budget_bytes, open_stores
 from samovar.background import alone
 from samovar.config import Settings
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import SamovarError, UsageError
+from samovar.errors import EngineError, SamovarError, UsageError
 from samovar.executors.daemon import held, peer_uid
 from samovar.executors.far import FarExecutor
 from samovar.executors.frames import MAGIC, Hello
@@ -48,6 +46,9 @@ DRAIN_S = 60.0
 """What is being answered when the daemon is to end has this long."""
 END_KNOWN_S = 2.0
 """How the worker ended is known by then."""
+
+Serve = Callable[[socket.socket], Coroutine[Any, Any, None]]
+"""Serves one connection until it is closed."""
 
 _log = logging.getLogger("samovar.serve")
 
@@ -79,9 +80,8 @@ class Daemon:
         self.budget = budget_bytes(settings)
         self.is_over = anyio.Event()
         """It takes nobody more, and ends when nothing is being answered."""
-        self._clients: dict[int, int | None] = {}
-        """Who is there, by number: their processes."""
-        self._numbers = itertools.count(1)
+        self._clients = 0
+        """How many are there."""
         self._has_left = anyio.Event()
         self._busy_since = time.monotonic()
 
@@ -98,30 +98,27 @@ class Daemon:
             await self.engines.ended()
         return self.engines.why_lost()
 
-    async def serve_wire(self, stream: UNIXSocketStream, pid: int | None) -> None:
-        """One process, until it is gone."""
+    async def _serve_wire(self, connection: socket.socket) -> None:
         hello = Hello(
             version=__version__,
             pid=os.getpid(),
             held=dict(held(self.settings)),
             budget_bytes=self.budget,
         )
-        with self._client(pid):
+        with self._client():
             known = AnsweredWith(hello=hello, make=self.executor, tell=self.tell, is_over=self.is_over)
-            await answer(stream, known)
+            await answer(await UNIXSocketStream.from_socket(connection), known)
 
-    def _client(self, pid: int | None) -> ExitStack:
-        number = next(self._numbers)
-        self._clients[number] = pid
-        stack = ExitStack()
-
-        def leave() -> None:
-            del self._clients[number]
+    @contextmanager
+    def _client(self) -> Iterator[None]:
+        """Somebody is there until it ends."""
+        self._clients += 1
+        try:
+            yield
+        finally:
+            self._clients -= 1
             self._has_left.set()
             self._busy_since = time.monotonic()
-
-        stack.callback(leave)
-        return stack
 
     async def tell(self, what: str) -> dict[str, Any]:
         """See `AnsweredWith.tell`."""
@@ -144,7 +141,7 @@ class Daemon:
             "version": __version__,
             "process": os.getpid(),
             "up_s": time.time() - self.started,
-            "clients": len(self._clients) - 1,  # without the one who asks
+            "clients": self._clients - 1,  # without the one who asks
             "answering": self.line.active,
             "waiting": self.line.waiting,
             "resident_bytes": memory.resident_bytes(),
@@ -157,31 +154,8 @@ class Daemon:
 
     # Living -----------------------------------------------------------------------------------------------
 
-    async def accept(self, listener: socket.socket, tasks: TaskGroup) -> None:
+    async def accept(self, listener: socket.socket, tasks: TaskGroup, serve: Serve) -> None:
         """Takes everybody who comes."""
-        accepting = await anyio.abc.SocketListener.from_socket(listener)
-        while True:
-            stream = await accepting.accept()
-            tasks.start_soon(self._greet, stream, name="answers a client")
-
-    async def _greet(self, stream: Any) -> None:
-        peer: socket.socket = stream.extra(SocketAttribute.raw_socket)
-        try:
-            is_ours = peer_uid(peer) == os.geteuid()
-            begin = await _begin(peer) if is_ours else b""
-        except OSError:
-            begin = b""
-        if begin == MAGIC:
-            await self.serve_wire(stream, None)
-        elif begin and self.options.http is not None:
-            connection = peer.dup()
-            await stream.aclose()
-            await self._serve_http(connection, is_trusted=True)
-        else:
-            await stream.aclose()
-
-    async def accept_http(self, listener: socket.socket, tasks: TaskGroup) -> None:
-        """Takes everybody who comes over TCP."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -190,13 +164,29 @@ class Daemon:
                 _log.warning("a client cannot be taken: %s", error)
                 await anyio.sleep(0.5)
                 continue
-            tasks.start_soon(partial(self._serve_http, connection, is_trusted=False), name="answers HTTP")
+            tasks.start_soon(serve, connection, name="answers a client")
 
-    async def _serve_http(self, connection: socket.socket, *, is_trusted: bool) -> None:
-        with self._client(None), connection:
-            http = await self._http()
+    async def serve_own(self, connection: socket.socket) -> None:
+        """A process that came over the socket, until it is gone: it speaks frames, or HTTP."""
+        with connection:
             try:
+                is_ours = peer_uid(connection) == os.geteuid()
+                begin = await _begin(connection) if is_ours else b""
+            except OSError:
+                begin = b""
+            if begin == MAGIC:
+                await self._serve_wire(connection)
+            elif begin and self.options.http is not None:
+                await self.serve_http(connection, is_trusted=True)
+
+    async def serve_http(self, connection: socket.socket, *, is_trusted: bool = False) -> None:
+        """One connection, until it is closed."""
+        with self._client(), connection:
+            try:
+                http = await self._http()
                 await http.take(connection, is_trusted=is_trusted)
+            except EngineError as error:
+                _log.warning("%s", error)
             except OSError as error:  # as of TLS: it is gone
                 _log.info("a client is gone: %s", error)
 
@@ -235,7 +225,7 @@ class Daemon:
     async def watch_idle(self) -> None:
         """Ends it when nobody was there for long enough."""
         while self.options.idle_s is not None:
-            idle_s = time.monotonic() - self._busy_since
+            idle_s = 0.0 if self._clients else time.monotonic() - self._busy_since
             if not self._clients and idle_s >= self.options.idle_s:
                 self.is_over.set()
                 return
@@ -278,8 +268,8 @@ async def opened(settings: Settings, options: ServeOptions) -> AsyncIterator[Dae
             daemon = Daemon(settings, options, made, tasks)
             if http is not None and listener_http is not None:
                 daemon.token = token
-                tasks.start_soon(daemon.accept_http, listener_http, tasks, name="accepts HTTP")
-            tasks.start_soon(daemon.accept, listener, tasks, name="accepts")
+                tasks.start_soon(daemon.accept, listener_http, tasks, daemon.serve_http, name="accepts HTTP")
+            tasks.start_soon(daemon.accept, listener, tasks, daemon.serve_own, name="accepts")
             tasks.start_soon(daemon.end, listener, tasks, name="waits for the end")
             tasks.start_soon(daemon.watch_idle, name="watches how long nobody is there")
             tasks.start_soon(daemon.hear_signals, tasks, name="hears signals")

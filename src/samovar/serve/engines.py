@@ -57,7 +57,8 @@ class Engines:
         """A wire to the worker, which is started if there is none. Raises `EngineLostError`."""
         async with self._starting:
             if self._process is None:
-                await self._start()
+                with anyio.CancelScope(shield=True):  # one without its settings would wait for them for ever
+                    await self._start()
             here, there = socket.socketpair()
             try:
                 assert self._control is not None

@@ -10,13 +10,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 
+from samovar.errors import EngineError
 from samovar.serve.http_checks import Application
 
 MOST_CONNECTIONS = 1100
@@ -55,13 +56,21 @@ class Http:
         self._is_over = anyio.Event()
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Serves the connections that are given, until `drain` is called."""
+        """Serves the connections that are given, until `drain` is called. Raises `EngineError`."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._server.serve, [], name="serves HTTP")
-            while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+            tasks.start_soon(self._serve, name="serves HTTP")
+            while not (self._server.started or self._server.should_exit):  # noqa: ASYNC110  # no event for it
                 await anyio.sleep(0.01)
-            task_status.started()
+            if self._server.started:
+                task_status.started()
+        if not self._server.started:
+            raise EngineError("HTTP cannot be served: what it needs did not start.")
         self._is_over.set()
+
+    async def _serve(self) -> None:
+        with suppress(SystemExit):  # what does not start would end the process
+            await self._server.serve([])
+        self._server.should_exit = True
 
     async def drain(self) -> None:
         """What is being answered is finished, for as long as uvicorn waits for it."""
