@@ -309,9 +309,10 @@ def test_what_cannot_be_kept_is_not_tried_again_with_each_token(can: str) -> Non
         next_tokens=[1],
     )
     states = SimpleNamespace(keep=lambda *_: None)
-    assert lasting.is_new and lasting.is_due
+    due = [lasting.is_due]
     Running.keep(cast(Running, running), lasting, cast(AnswerStates, states))
-    assert lasting.is_new and not lasting.is_due and not told
+    due.append(lasting.is_due)
+    assert (due, lasting.is_new, told) == ([True, False], True, [])
 
 
 async def test_an_answer_goes_on_from_every_token_with_any_engine(engine: Engine, tiny_model: Path) -> None:
