@@ -131,7 +131,8 @@ def test_other_words_are_no_fault(line: str) -> None:
 
 
 def test_a_sentence_that_begins_with_the_word_is_no_command() -> None:
-    assert "'Command' is not an action" in " ".join(faults("Command the fleet to sail"))
+    (said,) = faults("Command the fleet to sail")
+    assert "'Command' is not an action in this form. The form is: Command [" in said
 
 
 @pytest.mark.parametrize("line", ['Command ["cat"] stdin="${x}"', 'Shell "cat" stdin="${x}"'])

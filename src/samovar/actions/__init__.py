@@ -108,8 +108,16 @@ def _parse_plain(
             return action if clause is None else around(clause, action, line)
     if "wait for user" in text.lower():
         return Wait.in_words(line)
-    known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]
+    raise FaultsError([Fault(code="unknown-action", message=_unknown(text), place=line.where(begin))])
+
+
+def _unknown(text: str) -> str:
+    """The message about a text that is not an action."""
     first = text.split()[0] if text.split() else ""
+    if not first:
+        return "There is no action here."
+    if (verb := next((one for one in VERBS if first.lower() in one.words), None)) is not None:
+        return f"{first!r} is not an action in this form. The form is: {verb.form}"
+    known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]
     offer = nearest(first.capitalize(), known) or f" An action begins with {', '.join(known)}."
-    message = f"{first!r} is not an action.{offer}" if first else "There is no action here."
-    raise FaultsError([Fault(code="unknown-action", message=message, place=line.where(begin))])
+    return f"{first!r} is not an action.{offer}"
